@@ -1,0 +1,116 @@
+package slatedb
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"github.com/slatedb/slatedb-go/internal/kv"
+	"github.com/slatedb/slatedb-go/manifest"
+)
+
+// closing makes Close idempotent: the first call does the work, the others wait for it and
+// return what it returned.
+type closing struct {
+	once sync.Once
+	done chan struct{}
+	err  error
+}
+
+// Close flushes everything and ends the handle. In order: writes are refused; the WAL and
+// then the memtables are flushed (with a WAL a full L0 is not waited for: the rows are safe
+// in the log); the background tasks are stopped and joined; the manifest is written a last
+// time; an own cache is closed. What was durable stays durable without any Close.
+//
+// ctx bounds the flushing only: when it ends, Close still stops and joins everything and
+// returns ctx's error. A service closes with a fresh ctx (context.WithoutCancel). Calls after
+// the first return what it returned. On a handle that has failed there is nothing to flush
+// and Close returns nil.
+func (db *DB) Close(ctx context.Context) error { return db.CloseWithOptions(ctx, nil) }
+
+// CloseWithOptions is Close with a choice of what is flushed.
+func (db *DB) CloseWithOptions(ctx context.Context, o *CloseOptions) error {
+	if o == nil {
+		o = &CloseOptions{}
+	}
+	if o.Flush > CloseNoFlush {
+		return invalidf("CloseOptions.Flush is %d, which is no kind of close", o.Flush)
+	}
+	db.closing.once.Do(func() {
+		db.closing.err = db.shutdown(ctx, o.Flush)
+		close(db.closing.done)
+	})
+	<-db.closing.done
+	return db.closing.err
+}
+
+func (db *DB) shutdown(ctx context.Context, kind CloseFlush) error {
+	failed := db.latched() != nil
+	db.fail(ErrClosed)
+	db.commitMu.Lock() // whoever was in the section has left it with a number
+	seq := kv.Seq(db.committed.Load())
+	db.commitMu.Unlock()
+	db.pressure.room.signal() // stalled writers see the end
+
+	var err error
+	if !failed && kind != CloseNoFlush {
+		err = db.finalFlush(ctx, kind, seq)
+	}
+	db.tasks.cancel()
+	db.tasks.wg.Wait()
+	if !failed && err == nil && kind != CloseNoFlush && !errors.Is(db.latched(), ErrFenced) {
+		err = db.lastManifest(ctx)
+	}
+	end := db.latched()
+	if db.wal != nil {
+		db.wal.Fail(end)
+	}
+	db.durable.Fail(end)
+	db.flusher.l0Seq.Fail(end)
+	db.cancel()
+	if db.ownCache != nil {
+		db.ownCache.Close()
+	}
+	db.changed.signal()
+	if failed {
+		return nil
+	}
+	db.conf.Logger.Info("slatedb: closed", "path", db.path, "seq", uint64(seq), "durable", uint64(db.durable.Load()), "err", err)
+	emit(db, db.conf.EventListener.Closed, end)
+	return err
+}
+
+// finalFlush makes everything up to seq durable.
+func (db *DB) finalFlush(ctx context.Context, kind CloseFlush, seq kv.Seq) error {
+	typ := FlushWAL
+	if db.wal == nil || kind == CloseFlushMemtable {
+		typ = FlushMemtable
+	}
+	if db.wal == nil {
+		return db.flushTo(ctx, typ)
+	}
+	if err := db.flushTo(ctx, FlushWAL); err != nil || typ == FlushWAL {
+		return err
+	}
+	// The rows are in the log: a full L0 ends the wait, not the close.
+	fctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stop := db.flusher.onStall(cancel)
+	defer stop()
+	err := db.flushTo(fctx, typ)
+	if err != nil && ctx.Err() == nil && errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
+// lastManifest records how far the WAL goes, unless the manifest says so already.
+func (db *DB) lastManifest(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, closeTimeout)
+	defer cancel()
+	if m := db.fenced.Current(); m.WALLastSeen >= db.walPosition() && m.SnapshotMinSeq == m.LastL0Seq {
+		return nil
+	}
+	_, err := db.updateManifest(ctx, func(*manifest.Manifest) error { return nil })
+	return err
+}

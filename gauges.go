@@ -1,0 +1,70 @@
+package slatedb
+
+// initGauges registers the figures that are computed when asked for.
+func (h *handle) initGauges() {
+	st := func(f func(*state) int) func() float64 {
+		return func() float64 { return float64(f(h.state.Load())) }
+	}
+	h.stats.gauge("slatedb.db.l0_sst_count", st(func(s *state) int {
+		n := 0
+		for _, t := range s.trees() {
+			n += len(t.l0)
+		}
+		return n
+	}))
+	h.stats.gauge("slatedb.db.segment_max_l0_sst_count", st(func(s *state) int {
+		n := 0
+		for _, t := range s.trees() {
+			n = max(n, len(t.l0))
+		}
+		return n
+	}))
+	h.stats.gauge("slatedb.db.sorted_run_count", st(func(s *state) int {
+		n := 0
+		for _, t := range s.trees() {
+			n += len(t.runs)
+		}
+		return n
+	}))
+	h.stats.gauge("slatedb.db.sst_view_count", st(func(s *state) int {
+		n := 0
+		for _, t := range s.trees() {
+			n += len(t.l0)
+			for _, r := range t.runs {
+				n += len(r)
+			}
+		}
+		return n
+	}))
+	h.stats.gauge("slatedb.db.external_db_count", st(func(s *state) int { return len(s.man.External) }))
+}
+
+func (db *DB) initGauges() {
+	db.handle.initGauges()
+	db.stats.gauge("slatedb.db.total_mem_size_bytes", func() float64 {
+		n := db.pressure.used.Load()
+		if db.wal != nil {
+			n += db.wal.BufferedBytes()
+		}
+		return float64(n)
+	})
+	if db.wal != nil {
+		db.stats.gauge("slatedb.wal.wal_buffer_estimated_bytes", func() float64 { return float64(db.wal.BufferedBytes()) })
+	}
+}
+
+// metrics is the snapshot of the counters, the gauges, the tables' filters and cache, and
+// the request ledger.
+func (h *handle) metrics() Metrics {
+	m := h.stats.snapshot()
+	add := func(name string, v float64, labels ...string) {
+		m.all = append(m.all, Metric{Name: name, Labels: labels, Value: v})
+	}
+	for _, r := range h.ledger.Snapshot() {
+		add("slatedb.object_store.request_count", float64(r.Requests), "component", r.Cause, "api", r.Method)
+		add("slatedb.object_store.error_count", float64(r.Errors), "component", r.Cause, "api", r.Method)
+		add("slatedb.object_store.bytes_read", float64(r.BytesIn), "component", r.Cause, "api", r.Method)
+		add("slatedb.object_store.bytes_written", float64(r.BytesOut), "component", r.Cause, "api", r.Method)
+	}
+	return m
+}

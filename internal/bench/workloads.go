@@ -1,0 +1,184 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/slatedb/slatedb-go"
+	"github.com/slatedb/slatedb-go/internal/testkit"
+)
+
+// A workload is run by the name the other drivers give it.
+type workload struct {
+	run func(r *runner, res *result)
+	// driver makes the key and value of one operation: what it allocates is not the engine's.
+	driver func(r *runner, i uint64)
+}
+
+// result is filled by a workload.
+type result struct {
+	measured
+	begun time.Time // set again to leave out a preparation
+	extra map[string]any
+}
+
+var workloads = map[string]workload{
+	"fill":         {fill, keyAndValue},
+	"overwrite":    {fill, keyAndValue},
+	"fill_batch":   {fillBatch, func(r *runner, i uint64) { batchOf(r, new(slatedb.WriteBatch), i) }},
+	"fill_durable": {fillDurable, keyAndValue},
+	"quiesce":      {quiesce, nil},
+	"warm":         {warm, onlyKey},
+	"get":          {get, onlyKey},
+	"get_miss":     {getMiss, onlyKey},
+	"scan":         {scan, nil},
+	"seek10":       {seek10, onlyKey},
+	"reopen":       {reopen, nil},
+	"size":         {size, nil},
+}
+
+var sink int // keeps the compiler from leaving out what driver makes
+
+func keyAndValue(r *runner, i uint64) { sink += len(key(i)) + len(value(i, r.vlen)) }
+func onlyKey(_ *runner, i uint64)     { sink += len(key(i)) }
+
+var noWait = &slatedb.PutOptions{NoWait: true}
+
+func fill(r *runner, res *result) {
+	res.measured = spread(r.threads, r.n, r.limit(), func(i uint64) {
+		_, err := r.db.PutWithOptions(r.ctx, key(i), value(i, r.vlen), noWait)
+		check(err)
+	})
+	r.endFill(res)
+}
+
+func batchOf(r *runner, b *slatedb.WriteBatch, number uint64) {
+	for i := number * 100; i < number*100+100; i++ {
+		b.Put(key(i), value(i, r.vlen))
+	}
+}
+
+// fillBatch counts rows, as the other drivers do; its latencies are those of batches.
+func fillBatch(r *runner, res *result) {
+	o := &slatedb.WriteOptions{NoWait: true}
+	res.measured = spread(r.threads, r.n/100, r.limit(), func(number uint64) {
+		var b slatedb.WriteBatch
+		batchOf(r, &b, number)
+		_, err := r.db.WriteWithOptions(r.ctx, &b, o)
+		check(err)
+	})
+	res.ops *= 100
+	res.minWindow *= 100
+	r.endFill(res)
+}
+
+func (r *runner) endFill(res *result) {
+	res.extra["accepted_s"] = time.Since(res.begun).Seconds()
+	res.extra["max_us"] = res.us(1)
+	if res.minWindow >= 0 {
+		res.extra["min_window_ops"] = res.minWindow
+	}
+	check(r.db.FlushWithOptions(r.ctx, &slatedb.FlushOptions{Type: slatedb.FlushMemtable}))
+}
+
+func fillDurable(r *runner, res *result) {
+	res.measured = spread(r.a.n("durable_threads", 64), r.a.n("durable_n", 20_000), r.limit(), func(i uint64) {
+		check(r.db.Put(r.ctx, key(i), value(i, r.vlen)))
+	})
+	res.extra["max_us"] = res.us(1)
+}
+
+// quiesce waits until L0 is empty, or until the tree has not changed for a while: then the
+// compactor sees nothing worth doing.
+func quiesce(r *runner, res *result) {
+	const settled = 2 * time.Second
+	res.ops = 1
+	begun := time.Now()
+	limit := time.Duration(r.a.n("quiesce_s", 120)) * time.Second
+	last, since := [2]float64{-1, -1}, time.Now()
+	for time.Since(begun) < limit {
+		m := r.db.Metrics()
+		l0, _ := m.Value("slatedb.db.l0_sst_count")
+		runs, _ := m.Value("slatedb.db.sorted_run_count")
+		if l0 == 0 {
+			return
+		}
+		if now := [2]float64{l0, runs}; now != last {
+			last, since = now, time.Now()
+		}
+		if time.Since(since) >= settled {
+			return
+		}
+		time.Sleep(pause)
+	}
+	res.extra["gave_up"] = true
+}
+
+func warm(r *runner, res *result) {
+	res.measured = spread(r.threads, r.n, 0, func(i uint64) { r.getOne(key(i), true) })
+}
+
+func get(r *runner, res *result) {
+	res.measured = spread(r.threads, r.a.n("reads", 500_000), 0, func(i uint64) {
+		r.getOne(key(testkit.Mix64(i^0xABCDEF)%uint64(r.n)), true)
+	})
+}
+
+func getMiss(r *runner, res *result) {
+	res.measured = spread(r.threads, r.a.n("reads", 500_000), 0, func(i uint64) {
+		r.getOne(append(key(testkit.Mix64(i^0xABCDEF)%uint64(r.n)), '!'), false)
+	})
+}
+
+func (r *runner) getOne(k []byte, there bool) {
+	_, err := r.db.Get(r.ctx, k)
+	if errors.Is(err, slatedb.ErrNotFound) != !there {
+		fatal(fmt.Errorf("get %s: got %v, want it there: %t", k, err, there))
+	}
+	if there {
+		check(err)
+	}
+}
+
+func scan(r *runner, res *result) {
+	bytes := 0
+	it, err := r.db.ScanWithOptions(r.ctx, slatedb.All, &slatedb.ScanOptions{
+		CacheBlocks: true, ReadAheadBytes: r.a.n("read_ahead", 1<<20),
+	})
+	check(err)
+	for it.Next() {
+		res.ops++
+		bytes += len(it.Key()) + len(it.Value())
+	}
+	check(it.Close())
+	res.extra["bytes"] = bytes
+}
+
+func seek10(r *runner, res *result) {
+	o := &slatedb.ScanOptions{CacheBlocks: true}
+	res.measured = spread(r.threads, r.a.n("seeks", 50_000), 0, func(i uint64) {
+		it, err := r.db.ScanWithOptions(r.ctx, slatedb.Range{Start: key(testkit.Mix64(i^0x5EEC) % uint64(r.n))}, o)
+		check(err)
+		for range 10 {
+			if !it.Next() {
+				break
+			}
+		}
+		check(it.Close())
+	})
+}
+
+func reopen(r *runner, res *result) {
+	check(r.db.Flush(r.ctx))
+	check(r.db.CloseWithOptions(r.ctx, &slatedb.CloseOptions{Flush: slatedb.CloseFlushWAL}))
+	res.ops, res.begun = 1, time.Now()
+	r.open()
+	r.getOne(key(0), true)
+}
+
+func size(r *runner, res *result) {
+	res.ops = 1
+	objects, bytes := r.store.objects(r.ctx)
+	res.extra["objects"], res.extra["stored_bytes"] = objects, bytes
+}

@@ -1,0 +1,166 @@
+//go:build interop
+
+package interop
+
+import (
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/slatedb/slatedb-go"
+)
+
+var appendOperator = slatedb.MergeFunc(func(_, existing, operand []byte) ([]byte, error) {
+	return append(existing, operand...), nil
+})
+
+// at is the location of the database that the scripts call store=DIR path=db.
+func at(dir string) string { return filepath.Join(dir, "db") }
+
+func (s setup) options() *slatedb.Options {
+	o := &slatedb.Options{
+		BlockSize: s.blockKB << 10, MinFilterKeys: s.filterKeys, L0SSTSizeBytes: s.l0KB << 10,
+		L0MaxSSTs: 100_000, L0MaxSSTsPerKey: 100_000, // nobody compacts here, as in the peer
+		MergeOperator: appendOperator, BlockCacheBytes: 16 << 20,
+	}
+	switch s.codec {
+	case "Snappy":
+		o.Compression = slatedb.Snappy
+	case "Zlib":
+		o.Compression = slatedb.Zlib
+	case "Lz4":
+		o.Compression = slatedb.LZ4
+	case "Zstd":
+		o.Compression = slatedb.Zstd
+	}
+	return o
+}
+
+func (s setup) closeOptions() *slatedb.CloseOptions {
+	if s.keepWAL {
+		return &slatedb.CloseOptions{Flush: slatedb.CloseFlushWAL}
+	}
+	return nil
+}
+
+// goApply lets this engine write ops.
+func goApply(t *testing.T, dir string, s setup, ops []op) {
+	t.Helper()
+	db, err := slatedb.Open(t.Context(), at(dir), s.options())
+	require.NoError(t, err)
+	write(t, db, ops)
+	require.NoError(t, db.CloseWithOptions(t.Context(), s.closeOptions()))
+}
+
+func write(t *testing.T, db *slatedb.DB, ops []op) {
+	t.Helper()
+	ctx := t.Context()
+	for _, o := range ops {
+		var err error
+		switch o.Op {
+		case "put":
+			_, err = db.PutWithOptions(ctx, o.K, o.V, &slatedb.PutOptions{
+				TTL: time.Duration(o.TTLms) * time.Millisecond, NoWait: true,
+			})
+		case "delete":
+			_, err = db.DeleteWithOptions(ctx, o.K, &slatedb.WriteOptions{NoWait: true})
+		case "batch":
+			var b slatedb.WriteBatch
+			for _, x := range o.Ops {
+				if x.Op == "put" {
+					b.Put(x.K, x.V)
+				} else {
+					b.Delete(x.K)
+				}
+			}
+			_, err = db.WriteWithOptions(ctx, &b, &slatedb.WriteOptions{NoWait: true})
+		case "flush":
+			kind := slatedb.FlushWAL
+			if o.Type == "memtable" {
+				kind = slatedb.FlushMemtable
+			}
+			err = db.FlushWithOptions(ctx, &slatedb.FlushOptions{Type: kind})
+		default:
+			require.FailNow(t, "this engine cannot apply", o.Op)
+		}
+		require.NoError(t, err)
+	}
+}
+
+// reads is what a writer and a reader have in common.
+type reads = slatedb.ReadOps
+
+func openReader(t *testing.T, dir string) *slatedb.Reader {
+	t.Helper()
+	r, err := slatedb.OpenReader(t.Context(), at(dir), &slatedb.ReaderOptions{
+		Mode: slatedb.FollowLatest, MergeOperator: appendOperator, BlockCacheBytes: 16 << 20,
+	})
+	require.NoError(t, err)
+	return r
+}
+
+// goRows lets this engine read everything, without disturbing a writer.
+func goRows(t *testing.T, dir string, order slatedb.Order) []row {
+	t.Helper()
+	r := openReader(t, dir)
+	defer func() { require.NoError(t, r.Close(t.Context())) }()
+	return scanRows(t, r, order)
+}
+
+func scanRows(t *testing.T, r reads, order slatedb.Order) (rows []row) {
+	t.Helper()
+	for e, err := range r.Entries(t.Context(), slatedb.All, &slatedb.ScanOptions{Order: order}) {
+		require.NoError(t, err)
+		e = e.Clone()
+		x := row{K: e.Key, V: e.Value, Seq: e.Seq}
+		if !e.CreateTime.IsZero() {
+			x.Create = e.CreateTime.UnixMilli()
+		}
+		if !e.ExpireTime.IsZero() {
+			ms := e.ExpireTime.UnixMilli()
+			x.Expire = &ms
+		}
+		rows = append(rows, x)
+	}
+	return rows
+}
+
+// requireGets checks point reads of every key of the model, and of keys that are not there.
+func requireGets(t *testing.T, r reads, m model, absent [][]byte) {
+	t.Helper()
+	ctx := t.Context()
+	keys := make([][]byte, 0, len(m)+len(absent))
+	for _, k := range m.keys() {
+		v, err := r.Get(ctx, []byte(k))
+		require.NoError(t, err, "get %q", k)
+		require.Equal(t, string(m[k].value), string(v), "get %q", k)
+		keys = append(keys, []byte(k))
+	}
+	for _, k := range absent {
+		_, err := r.Get(ctx, k)
+		require.ErrorIs(t, err, slatedb.ErrNotFound, "get %q", k)
+		keys = append(keys, k)
+	}
+	values, err := r.MultiGet(ctx, keys, nil)
+	require.NoError(t, err)
+	require.Len(t, values, len(keys))
+	for i, k := range keys {
+		want, there := m[string(k)]
+		require.Equal(t, there, values[i] != nil, "multi-get %q", k)
+		require.Equal(t, string(want.value), string(values[i]), "multi-get %q", k)
+	}
+}
+
+// absentKeys are keys of the generator that the model does not hold, and some it never made.
+func absentKeys(g *gen, m model) (out [][]byte) {
+	for range 40 {
+		k := g.key()
+		if _, there := m[string(k)]; !there {
+			out = append(out, k)
+		}
+		out = append(out, append(append([]byte{}, k...), '!'))
+	}
+	return out
+}

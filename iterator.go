@@ -1,0 +1,349 @@
+package slatedb
+
+import (
+	"bytes"
+	"context"
+	"iter"
+
+	"github.com/slatedb/slatedb-go/internal/kv"
+	"github.com/slatedb/slatedb-go/internal/merging"
+	"github.com/slatedb/slatedb-go/sst"
+)
+
+// An Iterator walks the entries of a scan in its order. What it sees is fixed when the scan
+// is made. It belongs to one goroutine; the ctx of the scan governs it for its whole life.
+// Close it; Close also reports what stopped a loop.
+type Iterator struct {
+	src   kv.Iterator
+	cur   *kv.Entry // the current entry, nil when not on one
+	desc  bool
+	rng   kv.Range
+	left  int // entries still to yield, < 0 = no limit
+	err   error
+	seek  error // of a refused Seek; reported until the next Next or Seek
+	last  []byte
+	moved bool // something was returned or sought
+	fresh bool // cur was found by Seek and not yet consumed by Next or All
+	done  bool
+	close bool
+}
+
+// Next moves to the next entry. After false, Err tells the end from a failure.
+func (it *Iterator) Next() bool {
+	it.seek = nil
+	it.fresh = false
+	if it.done || it.err != nil {
+		it.cur = nil
+		return false
+	}
+	if it.left == 0 {
+		it.finish()
+		return false
+	}
+	if !it.src.Next() {
+		it.finish()
+		return false
+	}
+	it.cur = it.src.Entry()
+	it.moved = true
+	if it.left > 0 {
+		it.left--
+	}
+	return true
+}
+
+// finish ends the walk: with the source's error, or at the end.
+func (it *Iterator) finish() {
+	if it.cur != nil {
+		it.last = append(it.last[:0], it.cur.Key...)
+	}
+	it.cur, it.done = nil, true
+	it.err = it.src.Err()
+}
+
+// Key returns the current key, valid until the next Next, Seek or Close; nil when the
+// iterator is not on an entry.
+func (it *Iterator) Key() []byte {
+	if it.cur == nil {
+		return nil
+	}
+	return it.cur.Key
+}
+
+// Value returns the current value, as Key. An empty value is non-nil.
+func (it *Iterator) Value() []byte {
+	if it.cur == nil {
+		return nil
+	}
+	return nonNil(it.cur.Value)
+}
+
+// Entry returns the current entry; its slices live as Key's do (Clone keeps them).
+func (it *Iterator) Entry() Entry {
+	if it.cur == nil {
+		return Entry{}
+	}
+	return publicEntry(it.cur)
+}
+
+// Seek moves forward, in the scan's direction, to the first entry at or past key, which may
+// be the current one. True means that the iterator stands on it: Key and Value are its, and
+// Next moves past it. Seeking behind the current position is ErrInvalid and leaves the
+// iterator as it was; Err reports it until the next Next or Seek. A key outside the range is
+// the end, or the range's first entry for one before it when nothing was read yet.
+func (it *Iterator) Seek(key []byte) bool {
+	it.seek = nil
+	if it.err != nil || it.close {
+		it.cur = nil
+		return false
+	}
+	if behind := it.behind(key); behind {
+		it.seek = invalidf("seek to %q goes back: the iterator has passed it", key)
+		return false
+	}
+	if it.done {
+		return false
+	}
+	if it.cur != nil && bytes.Equal(it.cur.Key, key) {
+		it.fresh = true
+		return true
+	}
+	if it.left == 0 {
+		it.finish()
+		return false
+	}
+	if !it.src.Seek(key) {
+		it.finish()
+		if it.err == nil {
+			it.last = append(it.last[:0], key...)
+		}
+		return false
+	}
+	it.cur = it.src.Entry()
+	it.moved, it.fresh = true, true
+	if it.left > 0 {
+		it.left--
+	}
+	return true
+}
+
+// behind reports whether key lies before the position.
+func (it *Iterator) behind(key []byte) bool {
+	at := it.last
+	if it.cur != nil {
+		at = it.cur.Key
+	} else if !it.moved || !it.done {
+		return false
+	}
+	c := bytes.Compare(key, at)
+	if it.desc {
+		c = -c
+	}
+	return c < 0
+}
+
+// All yields the rest of the scan as keys and values, which live until the next step. Right
+// after a Seek that returned true it begins with the entry found. Leaving the loop closes
+// nothing; a new loop goes on behind. Check Err or Close afterwards.
+func (it *Iterator) All() iter.Seq2[[]byte, []byte] {
+	return func(yield func([]byte, []byte) bool) {
+		for ok := it.fresh || it.Next(); ok; ok = it.Next() {
+			it.fresh = false
+			if !yield(it.Key(), it.Value()) {
+				return
+			}
+		}
+	}
+}
+
+// Err returns what stopped the iterator, nil at the end of the range.
+func (it *Iterator) Err() error {
+	if it.seek != nil {
+		return it.seek
+	}
+	return it.err
+}
+
+// Close releases the iterator and returns what stopped it, if anything. It may be called
+// again.
+func (it *Iterator) Close() error {
+	if it.close {
+		return it.err
+	}
+	it.close, it.done = true, true
+	it.cur, it.seek = nil, nil
+	if err := it.src.Close(); it.err == nil {
+		it.err = err
+	}
+	return it.err
+}
+
+// scan plans a scan of r, which is private to it. query, when not nil, lets tables be skipped
+// by their filters.
+func (v *view) scan(ctx context.Context, r kv.Range, o *ScanOptions, query *sst.Query) (*Iterator, error) {
+	it := &Iterator{rng: r, desc: o.Order == Descending, left: -1}
+	if o.Limit > 0 {
+		it.left = o.Limit
+	}
+	if query == nil {
+		query = rangeQuery(&r, o.FilterContext)
+	}
+	if r.Empty() {
+		it.src, it.done = merging.New(it.desc), true
+		return it, nil
+	}
+	sources := make([]kv.Iterator, 0, 4+len(v.st.imm)+len(v.st.root.l0)+len(v.st.root.runs))
+	sources = append(sources, v.st.mem.Iter(r, v.max, it.desc))
+	for _, m := range v.st.imm {
+		sources = append(sources, m.Iter(r, v.max, it.desc))
+	}
+	ssts := v.h.ssts // the closure must not hold v, which would move every view to the heap
+	group := func() *sst.Group {
+		return sst.NewGroup(ctx, ssts, sst.GroupOptions{
+			Fill: o.CacheBlocks, ReadAhead: o.ReadAheadBytes, MaxTasks: o.MaxFetchTasks, RowsHint: o.Limit, Query: query,
+		})
+	}
+	sources = v.st.root.sources(sources, group, r, it.desc)
+	if segs := v.st.overlapping(r); len(segs) > 0 {
+		sources = append(sources, newConcat(segs, group, r, it.desc))
+	}
+	now := &nowMaybe{h: v.h}
+	it.src = merging.Resolve(merging.New(it.desc, sources...), merging.ResolveOptions{
+		Desc: it.desc, Max: v.max, Now: now.get, Operator: v.h.conf.MergeOperator, KeysOnly: o.KeysOnly,
+	})
+	return it, nil
+}
+
+// rangeQuery asks filters for the longest prefix that every key of the range must have.
+func rangeQuery(r *kv.Range, fctx []byte) *sst.Query {
+	if p := r.CommonPrefix(); len(p) > 0 {
+		return &sst.Query{Kind: sst.QueryPrefix, Key: p, Range: *r, Context: fctx}
+	}
+	return &sst.Query{Kind: sst.QueryRange, Range: *r, Context: fctx}
+}
+
+// sources appends the tree's table iterators: L0 views newest first, then runs. They share
+// one group, so that what they need goes out together.
+func (t *tree) sources(dst []kv.Iterator, group func() *sst.Group, r kv.Range, desc bool) []kv.Iterator {
+	if len(t.l0)+len(t.runs) == 0 {
+		return dst
+	}
+	g := group()
+	for _, v := range t.l0 {
+		if v.Overlaps(r) {
+			dst = append(dst, g.Iter(v, r, desc))
+		}
+	}
+	for _, run := range t.runs {
+		if part := sst.FindRangeInRun(run, r); len(part) > 0 {
+			dst = append(dst, g.RunIter(part, r, desc))
+		}
+	}
+	return dst
+}
+
+// overlapping returns the segments that the range can touch, ascending.
+func (st *state) overlapping(r kv.Range) []*tree {
+	var out []*tree
+	for i := range st.segs {
+		x := r.Intersect(kv.PrefixRange(st.segs[i].prefix))
+		if !x.Empty() {
+			out = append(out, &st.segs[i])
+		}
+	}
+	return out
+}
+
+// concat walks segments one after another, opening each when it is reached: segments hold
+// disjoint key ranges.
+type concat struct {
+	segs  []*tree // in walking order
+	group func() *sst.Group
+	r     kv.Range
+	desc  bool
+	cur   kv.Iterator
+	e     *kv.Entry
+	err   error
+}
+
+func newConcat(segs []*tree, group func() *sst.Group, r kv.Range, desc bool) *concat {
+	if desc {
+		rev := make([]*tree, len(segs))
+		for i, s := range segs {
+			rev[len(segs)-1-i] = s
+		}
+		segs = rev
+	}
+	return &concat{segs: segs, group: group, r: r, desc: desc}
+}
+
+func (c *concat) Next() bool {
+	for c.err == nil {
+		if c.cur == nil && !c.open() {
+			return false
+		}
+		if c.cur.Next() {
+			c.e = c.cur.Entry()
+			return true
+		}
+		c.leave()
+	}
+	return false
+}
+
+func (c *concat) Seek(key []byte) bool {
+	for c.err == nil {
+		if c.cur == nil {
+			for len(c.segs) > 0 && c.passed(c.segs[0], key) {
+				c.segs = c.segs[1:]
+			}
+			if !c.open() {
+				return false
+			}
+		}
+		if c.cur.Seek(key) {
+			c.e = c.cur.Entry()
+			return true
+		}
+		c.leave()
+	}
+	return false
+}
+
+// passed reports whether the whole segment lies before key in walking direction.
+func (c *concat) passed(t *tree, key []byte) bool {
+	if bytes.HasPrefix(key, t.prefix) {
+		return false
+	}
+	return (bytes.Compare(t.prefix, key) < 0) != c.desc
+}
+
+func (c *concat) open() bool {
+	if len(c.segs) == 0 {
+		return false
+	}
+	c.cur = merging.New(c.desc, c.segs[0].sources(nil, c.group, c.r, c.desc)...)
+	c.segs = c.segs[1:]
+	return true
+}
+
+func (c *concat) leave() {
+	c.err = c.cur.Close()
+	c.cur, c.e = nil, nil
+}
+
+func (c *concat) Entry() *kv.Entry { return c.e }
+func (c *concat) Err() error {
+	if c.err == nil && c.cur != nil {
+		return c.cur.Err()
+	}
+	return c.err
+}
+
+func (c *concat) Close() error {
+	c.segs = nil
+	if c.cur != nil {
+		c.leave()
+	}
+	return c.err
+}

@@ -1,0 +1,264 @@
+// Package metered counts requests, bytes and time, by method and by cause (which component
+// asked). It stands below retry, so that every attempt counts: it is what a bill is made of.
+//
+//	ledger := metered.NewLedger()
+//	walStore := retry.New(metered.New(s, "wal", ledger), ...)
+//	for _, row := range ledger.Snapshot() { ... }
+package metered
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"io"
+	"iter"
+	"math/bits"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/slatedb/slatedb-go/internal/seam"
+	"github.com/slatedb/slatedb-go/objstore"
+)
+
+// method indexes the counters of a cause.
+type method int
+
+const (
+	get method = iota
+	read
+	head
+	put
+	upload
+	del
+	list
+	methods
+)
+
+var names = [methods]string{"get", "read", "head", "put", "upload", "delete", "list"}
+
+// LatencyBuckets is the number of a row's latency buckets. Bucket i counts requests that
+// took less than 2^i milliseconds (and not less than the one before); the last has the rest.
+const LatencyBuckets = 16
+
+// A Row is what one cause did by one method.
+type Row struct {
+	Cause, Method string
+	// Requests that were sent. A listing counts one for each started thousand of objects, as
+	// clouds page it; an upload in parts counts the parts and the two calls around them.
+	Requests int64
+	// Errors are calls that failed without an answer. Not found, a refused condition and a
+	// range behind the end are answers; they count in Misses.
+	Errors, Misses int64
+	BytesIn        int64 // received from the store
+	BytesOut       int64 // sent to the store
+	Duration       time.Duration
+	Latency        [LatencyBuckets]int64
+}
+
+// A Ledger adds up. It is safe for concurrent use; counting takes no lock.
+type Ledger struct {
+	clock seam.Clock
+
+	mu     sync.RWMutex
+	causes map[string]*account
+}
+
+type account [methods]counter
+
+type counter struct {
+	requests, errors, misses atomic.Int64
+	bytesIn, bytesOut        atomic.Int64
+	nanos                    atomic.Int64
+	latency                  [LatencyBuckets]atomic.Int64
+}
+
+// NewLedger returns an empty ledger on the system's clock.
+func NewLedger() *Ledger { return NewLedgerWithClock(seam.SystemClock{}) }
+
+// NewLedgerWithClock returns an empty ledger that takes durations from c.
+func NewLedgerWithClock(c seam.Clock) *Ledger {
+	return &Ledger{clock: c, causes: make(map[string]*account)}
+}
+
+func (l *Ledger) account(cause string) *account {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	a := l.causes[cause]
+	if a == nil {
+		a = new(account)
+		l.causes[cause] = a
+	}
+	return a
+}
+
+// Snapshot returns the rows that have requests, by cause and method. Rows are read one
+// after another, so a sum may be off by what happened meanwhile.
+func (l *Ledger) Snapshot() []Row {
+	var rows []Row
+	l.mu.RLock()
+	for cause, a := range l.causes {
+		for m := range methods {
+			c := &a[m]
+			if c.requests.Load() == 0 {
+				continue
+			}
+			r := Row{
+				Cause: cause, Method: names[m], Requests: c.requests.Load(), Errors: c.errors.Load(), Misses: c.misses.Load(),
+				BytesIn: c.bytesIn.Load(), BytesOut: c.bytesOut.Load(), Duration: time.Duration(c.nanos.Load()),
+			}
+			for i := range c.latency {
+				r.Latency[i] = c.latency[i].Load()
+			}
+			rows = append(rows, r)
+		}
+	}
+	l.mu.RUnlock()
+	slices.SortFunc(rows, func(a, b Row) int {
+		return cmp.Or(cmp.Compare(a.Cause, b.Cause), cmp.Compare(a.Method, b.Method))
+	})
+	return rows
+}
+
+// Total returns the sum of all rows, under no name.
+func (l *Ledger) Total() Row {
+	var t Row
+	for _, r := range l.Snapshot() {
+		t.Requests += r.Requests
+		t.Errors += r.Errors
+		t.Misses += r.Misses
+		t.BytesIn += r.BytesIn
+		t.BytesOut += r.BytesOut
+		t.Duration += r.Duration
+		for i, n := range r.Latency {
+			t.Latency[i] += n
+		}
+	}
+	return t
+}
+
+// New returns inner, with what passes it written down under cause. Several stores may share
+// a cause.
+func New(inner objstore.Store, cause string, l *Ledger) objstore.Store {
+	return &store{Store: inner, clock: l.clock, account: l.account(cause), parts: inner.Properties().UploadParts}
+}
+
+type store struct {
+	objstore.Store
+	clock   seam.Clock
+	account *account
+	parts   int64
+}
+
+func (s *store) done(m method, start time.Time, requests, in, out int64, err error) {
+	c := &s.account[m]
+	c.requests.Add(requests)
+	if in != 0 {
+		c.bytesIn.Add(in)
+	}
+	if out != 0 {
+		c.bytesOut.Add(out)
+	}
+	switch {
+	case err == nil:
+	case errors.Is(err, objstore.ErrNotFound), errors.Is(err, objstore.ErrPrecondition), errors.Is(err, objstore.ErrRange):
+		c.misses.Add(1)
+	default:
+		c.errors.Add(1)
+	}
+	d := max(s.clock.Now().Sub(start), 0)
+	c.nanos.Add(int64(d))
+	c.latency[min(bits.Len64(uint64(d/time.Millisecond)), LatencyBuckets-1)].Add(1)
+}
+
+func (s *store) Get(ctx context.Context, key string) (objstore.Object, error) {
+	start := s.clock.Now()
+	o, err := s.Store.Get(ctx, key)
+	s.done(get, start, 1, int64(len(o.Body)), 0, err)
+	return o, err
+}
+
+func (s *store) ReadAt(ctx context.Context, key string, p []byte, off int64) (int, error) {
+	start := s.clock.Now()
+	n, err := s.Store.ReadAt(ctx, key, p, off)
+	s.done(read, start, 1, int64(n), 0, err)
+	return n, err
+}
+
+func (s *store) Head(ctx context.Context, key string) (objstore.Attributes, error) {
+	start := s.clock.Now()
+	a, err := s.Store.Head(ctx, key)
+	s.done(head, start, 1, 0, 0, err)
+	return a, err
+}
+
+func (s *store) Put(ctx context.Context, key string, body []byte, c objstore.Condition) (objstore.Version, error) {
+	start := s.clock.Now()
+	v, err := s.Store.Put(ctx, key, body, c)
+	s.done(put, start, 1, 0, int64(len(body)), err)
+	return v, err
+}
+
+func (s *store) Upload(ctx context.Context, key string, body io.Reader, c objstore.Condition) (objstore.Version, error) {
+	start := s.clock.Now()
+	r := &reader{Reader: body}
+	var err error
+	var v objstore.Version
+	if seek, ok := body.(io.Seeker); ok {
+		v, err = s.Store.Upload(ctx, key, struct {
+			io.Reader
+			io.Seeker
+		}{r, seek}, c)
+	} else {
+		v, err = s.Store.Upload(ctx, key, r, c)
+	}
+	n := r.n.Load()
+	requests := int64(1)
+	if s.parts > 0 && n > s.parts {
+		requests = 2 + (n+s.parts-1)/s.parts
+	}
+	s.done(upload, start, requests, 0, n, err)
+	return v, err
+}
+
+// reader counts what was read. The store may read from a goroutine of its own.
+type reader struct {
+	io.Reader
+	n atomic.Int64
+}
+
+func (r *reader) Read(p []byte) (int, error) {
+	n, err := r.Reader.Read(p)
+	r.n.Add(int64(n))
+	return n, err
+}
+
+func (s *store) Delete(ctx context.Context, key string) error {
+	start := s.clock.Now()
+	err := s.Store.Delete(ctx, key)
+	s.done(del, start, 1, 0, 0, err)
+	return err
+}
+
+// List measures the whole walk less what the caller does between the objects.
+func (s *store) List(ctx context.Context, prefix, after string) iter.Seq2[objstore.Attributes, error] {
+	return func(yield func(objstore.Attributes, error) bool) {
+		const page = 1000
+		start := s.clock.Now()
+		var n int64
+		var failure error
+		defer func() { s.done(list, start, max(1, (n+page-1)/page), 0, 0, failure) }()
+		for a, err := range s.Store.List(ctx, prefix, after) {
+			if failure = err; err == nil {
+				n++
+			}
+			away := s.clock.Now()
+			more := yield(a, err)
+			start = start.Add(s.clock.Now().Sub(away))
+			if !more {
+				return
+			}
+		}
+	}
+}

@@ -1,0 +1,182 @@
+package slatedb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/slatedb/slatedb-go/internal/kv"
+	"github.com/slatedb/slatedb-go/internal/seam"
+	"github.com/slatedb/slatedb-go/manifest"
+	"github.com/slatedb/slatedb-go/wal"
+)
+
+// tasks are the background jobs of a DB. All are started here; each is a Run(ctx) error that
+// returns after everything it started has returned. An error of one ends the handle.
+type tasks struct {
+	wg     sync.WaitGroup
+	ctx    context.Context
+	cancel context.CancelFunc
+}
+
+func (db *DB) startTasks() {
+	db.tasks.ctx, db.tasks.cancel = context.WithCancel(db.life)
+	if db.wal != nil {
+		db.run("wal-flusher", db.wal.Run)
+	}
+	db.run("l0-dispatch", db.flusher.dispatch)
+	db.run("l0-install", db.flusher.install)
+	if db.conf.ManifestPollInterval >= 0 {
+		db.run("manifest-poll", db.poll)
+	}
+}
+
+func (db *DB) run(name string, job func(context.Context) error) {
+	db.tasks.wg.Add(1)
+	db.conf.env.Spawn(name, func() {
+		defer db.tasks.wg.Done()
+		err := seam.Guard(name, func() error { return job(db.tasks.ctx) })
+		if err == nil || db.tasks.ctx.Err() != nil && errors.Is(err, context.Canceled) {
+			return
+		}
+		var p *seam.PanicError
+		if errors.As(err, &p) {
+			db.conf.Logger.Error("slatedb: background task panicked", "task", name, "panic", p.Value, "stack", string(p.Stack))
+			err = fmt.Errorf("%w: %w", ErrInternal, err)
+		}
+		db.failed(fmt.Errorf("%s: %w", name, err))
+	})
+}
+
+// failed ends the handle with the failure of a background task. Every later call returns it.
+func (db *DB) failed(err error) {
+	if !errors.Is(err, ErrClosed) {
+		err = &failure{err}
+	}
+	db.fail(err)
+	err = db.latched() // the first reason wins
+	if db.wal != nil {
+		db.wal.Fail(err)
+	}
+	db.durable.Fail(err)
+	db.flusher.l0Seq.Fail(err)
+	db.pressure.room.signal()
+	db.tasks.cancel()
+	db.conf.Logger.Error("slatedb: handle closed by a failure", "path", db.path, "err", err)
+	emit(db, db.conf.EventListener.Closed, err)
+}
+
+// A failure is what a background task died of; the handle is closed by it.
+type failure struct{ err error }
+
+func (f *failure) Error() string        { return "slatedb: closed by a failure: " + f.err.Error() }
+func (f *failure) Unwrap() error        { return f.err }
+func (f *failure) Is(target error) bool { return target == ErrClosed }
+
+// poll looks for manifests that other processes wrote.
+func (db *DB) poll(ctx context.Context) error {
+	idle := 0
+	for {
+		d := pollDelay(db.conf.ManifestPollInterval, pollWhenBusy<<min(idle, 4), idle >= 4)
+		if err := db.conf.env.Sleep(ctx, min(d, max(pollWhenIdle, db.conf.ManifestPollInterval))); err != nil {
+			return nil
+		}
+		before, seq := db.state.Load().man.ID, db.committed.Load()
+		if err := db.refresh(ctx); err != nil {
+			if errors.Is(err, ErrClosed) {
+				return err
+			}
+			if ctx.Err() == nil {
+				db.conf.Logger.Warn("slatedb: manifest poll", "path", db.path, "err", err)
+			}
+			continue
+		}
+		if db.state.Load().man.ID == before && db.committed.Load() == seq {
+			idle++
+		} else {
+			idle = 0
+		}
+	}
+}
+
+// refresh reads the latest manifest and takes over what others changed.
+func (db *DB) refresh(ctx context.Context) error {
+	db.stats.manifestRefreshes.add(1)
+	m, err := db.fenced.Refresh(ctx)
+	if err != nil {
+		return err
+	}
+	if m.ID > db.state.Load().man.ID {
+		db.transition(m, func(st *state) *state { return st })
+		db.pressure.room.signal()
+		db.flusher.wake()
+		db.changed.signal()
+	}
+	return nil
+}
+
+// transition applies f to the state and moves it to manifest m, never backwards.
+func (db *DB) transition(m *manifest.Manifest, f func(*state) *state) {
+	db.stateMu.Lock()
+	defer db.stateMu.Unlock()
+	next := *f(db.state.Load())
+	if m.ID > next.man.ID {
+		next.man = m
+		db.tables(&next)
+	}
+	db.state.Store(&next)
+}
+
+// updateManifest changes the manifest and fills in what every write of the writer carries.
+func (db *DB) updateManifest(ctx context.Context, mutate func(*manifest.Manifest) error) (*manifest.Manifest, error) {
+	return db.fenced.Update(ctx, func(m *manifest.Manifest) error {
+		if err := mutate(m); err != nil {
+			return err
+		}
+		m.WALLastSeen = max(m.WALLastSeen, db.walPosition())
+		m.SnapshotMinSeq = min(m.LastL0Seq, db.oldestSnapshot())
+		return nil
+	})
+}
+
+// oldestSnapshot is the smallest number that a live snapshot still needs. Snapshots come
+// with the transaction milestone.
+func (db *DB) oldestSnapshot() kv.Seq { return kv.MaxSeq }
+
+// walPosition is the newest WAL object known to be stored.
+func (db *DB) walPosition() uint64 {
+	if db.wal == nil {
+		return db.fence
+	}
+	id, _ := db.wal.Position()
+	return id
+}
+
+// walUploaded is told about each stored WAL object.
+func (db *DB) walUploaded(u wal.Uploaded) {
+	db.stats.walUploads.add(1)
+	db.stats.walBytes.add(uint64(u.Bytes))
+	db.changed.signal()
+	emit(db, db.conf.EventListener.WALUploaded, WALInfo{ID: u.ID, LastSeq: uint64(u.LastSeq), Bytes: int64(u.Bytes), Duration: u.Duration})
+	// Replay stays bounded also when rows are few and objects many.
+	st := db.state.Load()
+	last := st.man.ReplayAfterWAL
+	if len(st.imm) > 0 {
+		last = st.imm[0].replayAfter
+	}
+	if u.ID-min(last, u.ID) >= uint64(db.conf.MaxWALFlushesBeforeL0Flush) {
+		db.flusher.want(u.LastSeq)
+	}
+}
+
+func (db *DB) writeStalled(have int64) {
+	db.stats.backpressure.add(1)
+	info := StallInfo{Reason: "unflushed bytes", Have: have, Limit: db.pressure.limit}
+	db.conf.Logger.Warn("slatedb: writers wait for memory", "path", db.path, "bytes", have, "limit", info.Limit)
+	emit(db, db.conf.EventListener.WriteStall, info)
+}
+
+// closeTimeout bounds the last manifest write of a Close whose ctx has no end.
+const closeTimeout = time.Minute
