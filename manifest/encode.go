@@ -248,4 +248,3 @@ func buildBound(b *flatbuf.Builder, key []byte, excluded bool) offset {
 	b.U8(1, uint8(typ))
 	return b.EndTable()
 }
-

@@ -174,6 +174,11 @@ func TestVersionsNeverRepeat(t *testing.T) {
 			v := mustPut(t, s, "k", "same size")
 			require.False(t, seen[v], "handle %d write %d: version %s again", handle, i, v)
 			seen[v] = true
+			// A filesystem with fine timestamps would hide a missing stamp, so look at it.
+			a, err := s.Head(t.Context(), "k")
+			require.NoError(t, err)
+			want := stillClock{}.Now().Add(time.Duration(len(seen)-1) * time.Microsecond)
+			require.Equal(t, want.UnixMicro(), a.Modified.UnixMicro())
 		}
 	}
 }

@@ -209,7 +209,7 @@ func TestH1_RepeatedKeyAcrossRestartsAndBlocks(t *testing.T) {
 		t.Run(fmt.Sprintf("%dKiB", kib), func(t *testing.T) {
 			w := NewWriter(WriterOptions{BlockSize: kib << 10})
 			add := func(key string, seq kv.Seq) {
-				require.NoError(t, w.Add(&kv.Entry{Key: []byte(key), Value: []byte(key), Seq: seq, CreateTS: kv.NoTS, ExpireTS: kv.NoTS}))
+				require.NoError(t, w.Add(&kv.Entry{Key: []byte(key), Value: make([]byte, 100), Seq: seq, CreateTS: kv.NoTS, ExpireTS: kv.NoTS}))
 			}
 			add("a", 5)
 			for s := kv.Seq(1000); s > 0; s-- {
@@ -221,7 +221,7 @@ func TestH1_RepeatedKeyAcrossRestartsAndBlocks(t *testing.T) {
 			o, err := OpenObject("t", body, nil)
 			require.NoError(t, err)
 			x := o.Index()
-			require.Equal(t, kib < 32, x.Len() > 1, "blocks: %d", x.Len())
+			require.Greater(t, x.Len(), 1)
 			for s := kv.Seq(1); s <= 1001; s += 10 {
 				var e kv.Entry
 				found := false

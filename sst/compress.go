@@ -46,9 +46,7 @@ func compress(dst []byte, codec Codec, plain []byte) ([]byte, error) {
 	case LZ4:
 		return compressLZ4(dst, plain)
 	case Zstd:
-		e := zstdEncoders.Get().(*zstd.Encoder)
-		defer zstdEncoders.Put(e)
-		return e.EncodeAll(plain, dst), nil
+		return compressZstd(dst, plain), nil
 	default:
 		return nil, errUnknownCodec(codec)
 	}
@@ -213,16 +211,35 @@ func decompressLZ4(body []byte, limit int) ([]byte, error) {
 
 // ---- zstd
 
-var zstdEncoders = sync.Pool{New: func() any {
-	// Concurrency 1: neither side starts goroutines. The section has its own checksum.
-	// Errors come from wrong options only.
-	e, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderCRC(false),
-		zstd.WithEncoderLevel(zstd.SpeedDefault), zstd.WithZeroFrames(true))
-	if err != nil {
-		panic(err)
+// zstdSmall is the length below which the encoder stores the content size only in frames of
+// a single segment. A larger frame is no single segment: other readers limit the window,
+// which would be the whole section then.
+const zstdSmall = 256
+
+var zstdEncoders, zstdSmallEncoders = zstdEncoderPool(), zstdEncoderPool(zstd.WithSingleSegment(true))
+
+func zstdEncoderPool(extra ...zstd.EOption) *sync.Pool {
+	return &sync.Pool{New: func() any {
+		// Concurrency 1: no goroutines. The section has its own checksum. Only wrong options
+		// make an error.
+		e, err := zstd.NewWriter(nil, append(extra[:len(extra):len(extra)], zstd.WithEncoderConcurrency(1), zstd.WithEncoderCRC(false),
+			zstd.WithEncoderLevel(zstd.SpeedDefault), zstd.WithZeroFrames(true))...)
+		if err != nil {
+			panic(err)
+		}
+		return e
+	}}
+}
+
+func compressZstd(dst, plain []byte) []byte {
+	pool := zstdEncoders
+	if len(plain) < zstdSmall {
+		pool = zstdSmallEncoders
 	}
-	return e
-}}
+	e := pool.Get().(*zstd.Encoder)
+	defer pool.Put(e)
+	return e.EncodeAll(plain, dst)
+}
 
 var zstdDecoders = sync.Pool{New: func() any {
 	// The output is bounded by the capacity it is given. A frame that is decoded at once
@@ -240,27 +257,40 @@ func decompressZstd(body []byte, limit int) ([]byte, error) {
 	if err := h.Decode(body); err != nil {
 		return nil, corruptf("%v zstd: %v", errDecompress, err)
 	}
-	bound := min(uint64(limit), uint64(len(body))*zstdRatio+ratioSlack)
-	if h.HasFCS && h.FrameContentSize > bound {
+	if !h.HasFCS {
+		return streamZstd(body, limit)
+	}
+	if h.FrameContentSize > min(uint64(limit), uint64(len(body))*zstdRatio+ratioSlack) {
 		return nil, corruptf("%v zstd: %d bytes are said to become %d, limit %d", errDecompress, len(body), h.FrameContentSize, limit)
 	}
 	d := zstdDecoders.Get().(*zstd.Decoder)
 	defer zstdDecoders.Put(d)
-	if h.HasFCS {
-		out, err := d.DecodeAll(body, make([]byte, 0, h.FrameContentSize))
-		if err != nil {
-			return nil, corruptf("%v zstd: %v", errDecompress, err)
-		}
-		return out, nil
+	out, err := d.DecodeAll(body, make([]byte, 0, h.FrameContentSize))
+	if err != nil {
+		return nil, corruptf("%v zstd: %v", errDecompress, err)
 	}
-	// A frame without its size, as streaming writers make: try larger and larger outputs.
-	for size := min(bound, uint64(max(8*len(body), 16<<10))); ; size = min(bound, 4*size) {
-		out, err := d.DecodeAll(body, make([]byte, 0, size))
-		if err == nil {
-			return append(make([]byte, 0, len(out)), out...), nil
-		}
-		if !errors.Is(err, zstd.ErrDecoderSizeExceeded) || size == bound {
-			return nil, corruptf("%v zstd: %v", errDecompress, err)
-		}
+	return out, nil
+}
+
+// zstdMaxWindow is what every decoder should support according to the zstd format; the Rust
+// writer stays below it.
+const zstdMaxWindow = 8 << 20
+
+// streamZstd decodes a frame that does not say its size, as streaming writers make. That is
+// rare, so its decoder, with a window of its own, is not kept.
+func streamZstd(body []byte, limit int) ([]byte, error) {
+	d, err := zstd.NewReader(bytes.NewReader(body), zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
+		zstd.WithDecoderMaxWindow(zstdMaxWindow))
+	if err != nil {
+		return nil, corruptf("%v zstd: %v", errDecompress, err)
 	}
+	defer d.Close()
+	out, err := io.ReadAll(io.LimitReader(d, min(int64(limit), math.MaxInt64-1)+1))
+	if err == nil && len(out) > limit {
+		err = corruptf("more than %d plain bytes", limit)
+	}
+	if err != nil {
+		return nil, corruptf("%v zstd: %v", errDecompress, err)
+	}
+	return append(make([]byte, 0, len(out)), out...), nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"os"
 	"runtime"
 	"runtime/pprof"
@@ -17,6 +18,7 @@ import (
 const engineName = "slatedb-go"
 
 func main() {
+	slog.SetLogLoggerLevel(slog.LevelWarn)
 	if len(os.Args) < 2 || strings.Contains(os.Args[1], "=") {
 		fmt.Fprintln(os.Stderr, "usage: bench WORKLOAD[,WORKLOAD...] [key=value ...], or bench compare FILE...")
 		os.Exit(2)

@@ -65,7 +65,7 @@ func TestGoWritesPythonReads(t *testing.T) {
 func TestPythonWritesGoReads(t *testing.T) {
 	all := setups()
 	for _, c := range codecs {
-		all = append(all, setup{codec: c, blockKB: 4, filterKeys: 1, l0KB: 16, compact: true})
+		all = append(all, setup{codec: c, blockKB: 4, filterKeys: 1, l0KB: 1024, compact: true})
 	}
 	for _, s := range all {
 		t.Run(s.String(), func(t *testing.T) {
@@ -73,7 +73,7 @@ func TestPythonWritesGoReads(t *testing.T) {
 			dir, m := t.TempDir(), model{}
 			ops := g.history(250)
 			if s.compact {
-				ops = nil
+				ops, g.flush = nil, 0
 				for range 6 {
 					ops = append(append(ops, g.history(80)...), op{Op: "flush", Type: "memtable"})
 				}

@@ -3,6 +3,7 @@
 package interop
 
 import (
+	"log/slog"
 	"path/filepath"
 	"testing"
 	"time"
@@ -16,6 +17,8 @@ var appendOperator = slatedb.MergeFunc(func(_, existing, operand []byte) ([]byte
 	return append(existing, operand...), nil
 })
 
+var quiet = slog.New(slog.DiscardHandler)
+
 // at is the location of the database that the scripts call store=DIR path=db.
 func at(dir string) string { return filepath.Join(dir, "db") }
 
@@ -23,7 +26,7 @@ func (s setup) options() *slatedb.Options {
 	o := &slatedb.Options{
 		BlockSize: s.blockKB << 10, MinFilterKeys: s.filterKeys, L0SSTSizeBytes: s.l0KB << 10,
 		L0MaxSSTs: 100_000, L0MaxSSTsPerKey: 100_000, // nobody compacts here, as in the peer
-		MergeOperator: appendOperator, BlockCacheBytes: 16 << 20,
+		MergeOperator: appendOperator, BlockCacheBytes: 16 << 20, Logger: quiet,
 	}
 	switch s.codec {
 	case "Snappy":
@@ -95,7 +98,7 @@ type reads = slatedb.ReadOps
 func openReader(t *testing.T, dir string) *slatedb.Reader {
 	t.Helper()
 	r, err := slatedb.OpenReader(t.Context(), at(dir), &slatedb.ReaderOptions{
-		Mode: slatedb.FollowLatest, MergeOperator: appendOperator, BlockCacheBytes: 16 << 20,
+		Mode: slatedb.FollowLatest, MergeOperator: appendOperator, BlockCacheBytes: 16 << 20, Logger: quiet,
 	})
 	require.NoError(t, err)
 	return r
@@ -148,7 +151,7 @@ func requireGets(t *testing.T, r reads, m model, absent [][]byte) {
 	require.Len(t, values, len(keys))
 	for i, k := range keys {
 		want, there := m[string(k)]
-		require.Equal(t, there, values[i] != nil, "multi-get %q", k)
+		require.Equal(t, there, values[i] != nil, "multi-get %q, which has %d bytes", k, len(want.value))
 		require.Equal(t, string(want.value), string(values[i]), "multi-get %q", k)
 	}
 }
