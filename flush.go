@@ -392,6 +392,7 @@ func (f *flusher) upload(ctx context.Context, j *flushJob) error {
 			w = sst.NewWriter(sst.WriterOptions{
 				BlockSize: db.conf.BlockSize, Codec: db.conf.Compression, Transformer: db.conf.BlockTransformer,
 				Policies: db.conf.FilterPolicies, MinFilterKeys: db.conf.MinFilterKeys,
+				SizeHint: int(j.mem.EncodedBytes()) / max(1, len(j.mem.prefixes)),
 			})
 		}
 		if err := w.Add(e); err != nil {

@@ -2,6 +2,8 @@ package slatedb
 
 import (
 	"context"
+	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -86,9 +88,18 @@ func newHandle(ctx context.Context, location string, c *config) (*handle, error)
 	}
 	h.manifests = manifest.NewStoreWith(h.component("manifest", h.raw), h.path, c.env, manifest.Options{ClaimTimeout: c.ManifestUpdateTimeout})
 	h.ssts = sst.NewStore(h.component("read", h.raw), h.path, bc, sst.StoreOptions{
-		Env: c.env, Transformer: c.BlockTransformer, Policies: c.FilterPolicies, Ctx: h.life,
+		Env: c.env, Transformer: c.BlockTransformer, Policies: c.FilterPolicies, Ctx: h.life, CacheScope: cacheScope(c.Store, location, h.path),
 	})
 	return h, nil
+}
+
+// cacheScope names the object store within the process, for caches that several share: by
+// its URL, so that a reader and a writer of one location share blocks, or by identity.
+func cacheScope(s objstore.Store, location, path string) string {
+	if s != nil {
+		return fmt.Sprintf("%T %p", s, s)
+	}
+	return strings.TrimSuffix(location, path)
 }
 
 // component returns a store whose requests are booked under cause and retried.

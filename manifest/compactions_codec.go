@@ -90,7 +90,7 @@ func decodeSpec(f *flatbuf.Compaction, version uint16) (s Spec, err error) {
 	case flatbuf.CompactionSpecTieredCompactionSpec:
 		var x flatbuf.TieredCompactionSpec
 		x.Init(t.Bytes, t.Pos)
-		s.Segment = bytes.Clone(x.SegmentBytes())
+		s.Segment = prefixOf(x.SegmentBytes())
 		s.L0Views = ulids(x.L0ViewIdsLength(), x.L0ViewIds)
 		if t.Offset(8) == 0 { // slot 2: only when the field is absent its old form counts
 			s.L0Views = ulids(x.SstsLength(), x.Ssts)
@@ -107,13 +107,21 @@ func decodeSpec(f *flatbuf.Compaction, version uint16) (s Spec, err error) {
 		var x flatbuf.DrainSegmentSpec
 		x.Init(t.Bytes, t.Pos)
 		s.Drain = true
-		s.Segment = bytes.Clone(x.SegmentBytes())
+		s.Segment = prefixOf(x.SegmentBytes())
 		s.L0Views = ulids(x.L0ViewIdsLength(), x.L0ViewIds)
 		s.Runs = numbers(x.SortedRunsLength(), x.SortedRuns)
 	default:
 		err = contentf("unknown spec type %d", typ)
 	}
 	return s, err
+}
+
+// prefixOf copies a segment's prefix; the root tree's is nil.
+func prefixOf(b []byte) []byte {
+	if len(b) == 0 {
+		return nil
+	}
+	return bytes.Clone(b)
 }
 
 func decodeContext(f *flatbuf.Compaction) (*Context, error) {

@@ -177,7 +177,7 @@ func TestDecodeNamesTheVersion(t *testing.T) {
 func sampleJobs() *Compactions {
 	out := table(tid(2001, 1), "a", "b")
 	return &Compactions{FormatVersion: 2, CompactorEpoch: 3, Jobs: []Compaction{
-		{ID: tid(1999, 1), Status: Completed, Spec: Spec{Segment: []byte{}, L0Views: []ulid.ULID{tid(1, 1)}, Runs: []uint32{7, 2}, Destination: 2}, Outputs: []*sst.Handle{out}},
+		{ID: tid(1999, 1), Status: Completed, Spec: Spec{L0Views: []ulid.ULID{tid(1, 1)}, Runs: []uint32{7, 2}, Destination: 2}, Outputs: []*sst.Handle{out}},
 		{ID: tid(2000, 2), Status: Running, Spec: Spec{Segment: []byte("a/"), Runs: []uint32{1}, Destination: 9}, Worker: &Worker{"w1", 55},
 			Context: &Context{RetentionMinSeq: 12, Ranges: []Subcompaction{
 				{Range: kv.Range{End: []byte("h")}, Outputs: []*sst.Handle{out}, Done: true},

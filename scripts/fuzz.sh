@@ -12,13 +12,15 @@ if [ $# -eq 0 ]; then
 fi
 if [ $# -eq 0 ] || [ -z "$1" ]; then echo "no fuzz functions"; exit 1; fi
 
-failed=0
+failed=0 ran=0
 for dir in "$@"; do
   for name in $(grep -hoE '^func Fuzz[A-Za-z0-9_]+' "$dir"/*_test.go | sed 's/^func //'); do
+    ran=$((ran + 1))
     echo "== $dir $name ($FUZZTIME)"
     if ! go test -run '^$' -fuzz "^$name\$" -fuzztime "$FUZZTIME" "$dir"; then
       failed=1 # the failing input is now in testdata/fuzz: keep it, it is a test from now on
     fi
   done
 done
+if [ $ran -eq 0 ]; then echo "no fuzz functions in $*"; exit 1; fi
 exit $failed

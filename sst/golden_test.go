@@ -408,6 +408,14 @@ func TestGoldenLegacyBlocksAndFiltersRebuild(t *testing.T) {
 			p, err := OpenObject("mine", sealRows(t, g.entries(), o.info.Codec, nil, g.Target), nil)
 			require.NoError(t, err)
 			sameBlocks(t, o, p)
+		} else {
+			rows := g.entries()
+			for i, want := range g.Blocks {
+				b, err := o.Block(i)
+				require.NoError(t, err)
+				sameBytes(t, b.data, buildV1(rows[:want.Rows]), "block of format 1")
+				rows = rows[want.Rows:]
+			}
 		}
 		if o.info.FilterLen > 0 {
 			b := Bloom(10, BloomOptions{}).NewBuilder()

@@ -3,6 +3,7 @@ package sst
 import (
 	"bytes"
 	"encoding/binary"
+	"math"
 	"sort"
 
 	"github.com/slatedb/slatedb-go/internal/flatbuf"
@@ -169,8 +170,8 @@ func decodeIndex(plain []byte) (Index, error) {
 	return x, nil
 }
 
-// maxIndexKeys: ends are 32 bit.
-const maxIndexKeys = 1<<32 - 1
+// maxIndexKeys: ends are 32 bit, and an int where that has 32 bits.
+const maxIndexKeys = math.MaxInt32
 
 // prepare fills what less needs.
 func (x *Index) prepare() {

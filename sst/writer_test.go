@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -229,7 +230,7 @@ func TestSealWALInPlace(t *testing.T) {
 		"no room for crc":  {{0, len(buf) - 3, 3}},
 		"negative":         {{0, -1, 3}},
 		"empty":            {{0, 0, 3}},
-		"length overflows": {{0, 1<<63 - 1, 3}},
+		"length overflows": {{0, math.MaxInt, 3}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := SealWAL(buf, blocks, NoCompression, nil)

@@ -89,11 +89,12 @@ func (r *runner) run(name string) {
 	}
 	driver := 0.0
 	if w.driver != nil {
-		driver = allocsOf(1000, func() {
+		driver = allocsOf(1000*max(1, w.rows), func() {
 			for i := range uint64(1000) {
 				w.driver(r, i)
 			}
 		})
+		clear(sink[:])
 	}
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)

@@ -14,6 +14,8 @@ type workload struct {
 	run func(r *runner, res *result)
 	// driver makes the key and value of one operation: what it allocates is not the engine's.
 	driver func(r *runner, i uint64)
+	// rows that driver makes at once; 0 is 1
+	rows int
 }
 
 // result is filled by a workload.
@@ -24,25 +26,25 @@ type result struct {
 }
 
 var workloads = map[string]workload{
-	"fill":         {fill, keyAndValue},
-	"overwrite":    {fill, keyAndValue},
-	"fill_batch":   {fillBatch, func(r *runner, i uint64) { batchOf(r, new(slatedb.WriteBatch), i) }},
-	"fill_durable": {fillDurable, keyAndValue},
-	"quiesce":      {quiesce, nil},
-	"warm":         {warm, onlyKey},
-	"get":          {get, onlyKey},
-	"get_miss":     {getMiss, onlyKey},
-	"scan":         {scan, nil},
-	"seek10":       {seek10, onlyKey},
-	"reopen":       {reopen, nil},
-	"size":         {size, nil},
+	"fill":         {run: fill, driver: keyAndValue},
+	"overwrite":    {run: fill, driver: keyAndValue},
+	"fill_batch":   {run: fillBatch, driver: func(r *runner, i uint64) { batchOf(r, new(slatedb.WriteBatch), i) }, rows: 100},
+	"fill_durable": {run: fillDurable, driver: keyAndValue},
+	"quiesce":      {run: quiesce},
+	"warm":         {run: warm, driver: onlyKey},
+	"get":          {run: get, driver: onlyKey},
+	"get_miss":     {run: getMiss, driver: onlyKey},
+	"scan":         {run: scan},
+	"seek10":       {run: seek10, driver: onlyKey},
+	"reopen":       {run: reopen},
+	"size":         {run: size},
 }
 
 // What a driver makes escapes to here, as it does to the engine in the real loop.
-var sinkKey, sinkValue []byte
+var sink [2][]byte
 
-func keyAndValue(r *runner, i uint64) { sinkKey, sinkValue = key(i), value(i, r.vlen) }
-func onlyKey(_ *runner, i uint64)     { sinkKey = key(i) }
+func keyAndValue(r *runner, i uint64) { sink = [2][]byte{key(i), value(i, r.vlen)} }
+func onlyKey(_ *runner, i uint64)     { sink[0] = key(i) }
 
 var noWait = &slatedb.PutOptions{NoWait: true}
 

@@ -1,8 +1,10 @@
 // Package flatbuf holds the flatbuffers tables of the file format: code generated from
-// schema/*.fbs (the generated files are not edited by hand) and a verifier, which the Go
-// runtime of flatbuffers does not have.
+// schema/*.fbs (the generated files are not edited by hand), a verifier, which the Go
+// runtime of flatbuffers does not have, and a builder that gives the bytes of the Rust writer,
+// which the runtime's does not.
 //
 //	bytes ─▶ Verify… ─▶ generated accessors ─▶ plain structs of sst and manifest
+//	bytes ◀──────────────────── Builder ◀──────────────┘
 //
 // The generated accessors trust their buffer: an offset that leaves it makes them panic.
 // So nothing may read a buffer that its Verify function has not accepted. A verified buffer

@@ -79,6 +79,8 @@ func TestPythonWritesGoReads(t *testing.T) {
 				}
 				ops = append(ops, op{Op: "sleep", MS: 1500})
 			}
+			empty := op{Op: "merge", K: hexBytes("empty, merged")} // the operator itself returns nil here
+			ops = append(ops, empty, empty, op{Op: "put", K: hexBytes("\x00")})
 			m.apply(ops)
 			pyApply(t, dir, s, ops)
 
@@ -88,12 +90,14 @@ func TestPythonWritesGoReads(t *testing.T) {
 			requireSame(t, goRows(t, dir, slatedb.Descending), reversed(want), "go, downwards", "python")
 			r := openReader(t, dir)
 			requireGets(t, r, m, absentKeys(g, m))
+			requireEntries(t, r, want)
 			require.NoError(t, r.Close(t.Context()))
 
 			db, err := slatedb.Open(t.Context(), at(dir), s.options())
 			require.NoError(t, err)
 			requireSame(t, scanRows(t, db, slatedb.Ascending), want, "a go writer", "python")
 			requireGets(t, db, m, absentKeys(g, m))
+			requireEntries(t, db, want)
 			require.NoError(t, db.Close(t.Context()))
 		})
 	}

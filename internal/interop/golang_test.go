@@ -116,18 +116,33 @@ func scanRows(t *testing.T, r reads, order slatedb.Order) (rows []row) {
 	t.Helper()
 	for e, err := range r.Entries(t.Context(), slatedb.All, &slatedb.ScanOptions{Order: order}) {
 		require.NoError(t, err)
-		e = e.Clone()
-		x := row{K: e.Key, V: e.Value, Seq: e.Seq}
-		if !e.CreateTime.IsZero() {
-			x.Create = e.CreateTime.UnixMilli()
-		}
-		if !e.ExpireTime.IsZero() {
-			ms := e.ExpireTime.UnixMilli()
-			x.Expire = &ms
-		}
-		rows = append(rows, x)
+		rows = append(rows, rowOf(e.Clone()))
 	}
 	return rows
+}
+
+func rowOf(e slatedb.Entry) row {
+	x := row{K: e.Key, V: e.Value, Seq: e.Seq}
+	if !e.CreateTime.IsZero() {
+		x.Create = e.CreateTime.UnixMilli()
+	}
+	if !e.ExpireTime.IsZero() {
+		ms := e.ExpireTime.UnixMilli()
+		x.Expire = &ms
+	}
+	return x
+}
+
+// requireEntries checks point reads with their metadata.
+func requireEntries(t *testing.T, r reads, want []row) {
+	t.Helper()
+	got := make([]row, 0, len(want))
+	for _, w := range want {
+		e, err := r.GetEntry(t.Context(), w.K, nil)
+		require.NoError(t, err, "get %q", []byte(w.K))
+		got = append(got, rowOf(e))
+	}
+	requireSame(t, got, want, "go, one by one", "python")
 }
 
 // requireGets checks point reads of every key of the model, and of keys that are not there.
@@ -139,6 +154,7 @@ func requireGets(t *testing.T, r reads, m model, absent [][]byte) {
 		v, err := r.Get(ctx, []byte(k))
 		require.NoError(t, err, "get %q", k)
 		require.Equal(t, string(m[k].value), string(v), "get %q", k)
+		require.NotNil(t, v, "get %q: a stored empty value is not nil", k)
 		keys = append(keys, []byte(k))
 	}
 	for _, k := range absent {

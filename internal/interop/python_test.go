@@ -3,7 +3,6 @@
 package interop
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -122,7 +121,6 @@ func pyRows(t *testing.T, dir string, reverse bool) (rows []row) {
 type session struct {
 	t     *testing.T
 	in    io.WriteCloser
-	out   *bufio.Reader
 	lines chan reply
 }
 

@@ -78,11 +78,10 @@ func (s snippet) source() (string, error) {
 	}
 	code := strings.ReplaceAll(s.code, "…", "") // the dots of a page, as in { … }
 	wrapped := "package main\n" + code
-	f, err := parser.ParseFile(token.NewFileSet(), "", wrapped, 0)
-	if err != nil { // not declarations, so statements
+	if _, err := parser.ParseFile(token.NewFileSet(), "", wrapped, 0); err != nil { // not declarations, so statements
 		imports, body := splitImports(code)
 		wrapped = "package main\n" + imports + "func fragment() error {\n" + body + "\n"
-		f, err = parser.ParseFile(token.NewFileSet(), "", wrapped+"return nil\n}\n", 0)
+		f, err := parser.ParseFile(token.NewFileSet(), "", wrapped+"return nil\n}\n", 0)
 		if err != nil {
 			return "", fmt.Errorf("neither declarations nor statements: %w", err)
 		}
@@ -93,7 +92,8 @@ func (s snippet) source() (string, error) {
 		wrapped += "return nil\n}\n"
 	}
 	wrapped += givenToFragments + "\nfunc main() {}\n"
-	if f, err = parser.ParseFile(token.NewFileSet(), "", wrapped, 0); err != nil {
+	f, err := parser.ParseFile(token.NewFileSet(), "", wrapped, 0)
+	if err != nil {
 		return "", err
 	}
 	var imports strings.Builder
