@@ -459,6 +459,9 @@ func (f *flusher) publish(ctx context.Context, jobs []*flushJob) error {
 	db := f.db
 	db.conf.env.Point("install.before-manifest")
 	m, err := db.updateManifest(ctx, func(m *manifest.Manifest) error {
+		if m.LastL0Seq >= jobs[len(jobs)-1].mem.lastSeq {
+			return manifest.ErrUnchanged // an earlier try has succeeded, its answer was lost
+		}
 		for _, j := range jobs {
 			for _, t := range j.tables {
 				m.AddL0(t.prefix, sst.View{ID: t.handle.ID.ULID(), Table: t.handle})

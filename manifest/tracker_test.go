@@ -159,7 +159,7 @@ func TestTrackerTruncatedByAnOldRelease(t *testing.T) {
 	const path = "db/loose/sequence-tracker-truncated.manifest"
 	m, err := Decode(path, 1, goldenFiles(t, ".manifest")[path])
 	require.NoError(t, err)
-	assert.EqualValues(t, 5000000001, m.LastL0Seq)
+	assert.EqualValues(t, uint64(5000000001), m.LastL0Seq)
 	assert.EqualValues(t, 705032704, m.Tracker.Points()[1].Seq)
 	_, ok := m.Tracker.TimeOf(5000000000, true)
 	assert.False(t, ok)

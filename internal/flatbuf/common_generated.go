@@ -101,6 +101,7 @@ func UuidAddLow(builder *flatbuffers.Builder, low uint64) {
 func UuidEnd(builder *flatbuffers.Builder) flatbuffers.UOffsetT {
 	return builder.EndObject()
 }
+
 type Ulid struct {
 	_tab flatbuffers.Table
 }
@@ -164,6 +165,7 @@ func UlidAddLow(builder *flatbuffers.Builder, low uint64) {
 func UlidEnd(builder *flatbuffers.Builder) flatbuffers.UOffsetT {
 	return builder.EndObject()
 }
+
 type BytesBound struct {
 	_tab flatbuffers.Table
 }
@@ -252,6 +254,7 @@ func BytesBoundAddBoundType(builder *flatbuffers.Builder, boundType BoundType) {
 func BytesBoundEnd(builder *flatbuffers.Builder) flatbuffers.UOffsetT {
 	return builder.EndObject()
 }
+
 type BytesRange struct {
 	_tab flatbuffers.Table
 }

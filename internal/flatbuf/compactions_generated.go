@@ -291,6 +291,7 @@ func TieredCompactionSpecAddDestination(builder *flatbuffers.Builder, destinatio
 func TieredCompactionSpecEnd(builder *flatbuffers.Builder) flatbuffers.UOffsetT {
 	return builder.EndObject()
 }
+
 type DrainSegmentSpec struct {
 	_tab flatbuffers.Table
 }
@@ -422,6 +423,7 @@ func DrainSegmentSpecStartSortedRunsVector(builder *flatbuffers.Builder, numElem
 func DrainSegmentSpecEnd(builder *flatbuffers.Builder) flatbuffers.UOffsetT {
 	return builder.EndObject()
 }
+
 type WorkerSpec struct {
 	_tab flatbuffers.Table
 }
@@ -481,6 +483,7 @@ func WorkerSpecAddLastHeartbeatMs(builder *flatbuffers.Builder, lastHeartbeatMs 
 func WorkerSpecEnd(builder *flatbuffers.Builder) flatbuffers.UOffsetT {
 	return builder.EndObject()
 }
+
 type Subcompaction struct {
 	_tab flatbuffers.Table
 }
@@ -571,6 +574,7 @@ func SubcompactionAddStatus(builder *flatbuffers.Builder, status SubcompactionSt
 func SubcompactionEnd(builder *flatbuffers.Builder) flatbuffers.UOffsetT {
 	return builder.EndObject()
 }
+
 type TieredCompactionContext struct {
 	_tab flatbuffers.Table
 }
@@ -645,6 +649,7 @@ func TieredCompactionContextAddRetentionMinSeq(builder *flatbuffers.Builder, ret
 func TieredCompactionContextEnd(builder *flatbuffers.Builder) flatbuffers.UOffsetT {
 	return builder.EndObject()
 }
+
 type Compaction struct {
 	_tab flatbuffers.Table
 }
@@ -805,6 +810,7 @@ func CompactionAddCtx(builder *flatbuffers.Builder, ctx flatbuffers.UOffsetT) {
 func CompactionEnd(builder *flatbuffers.Builder) flatbuffers.UOffsetT {
 	return builder.EndObject()
 }
+
 type CompactionsV1 struct {
 	_tab flatbuffers.Table
 }

@@ -134,6 +134,7 @@ func ExternalDbStartSstIdsVector(builder *flatbuffers.Builder, numElems int) fla
 func ExternalDbEnd(builder *flatbuffers.Builder) flatbuffers.UOffsetT {
 	return builder.EndObject()
 }
+
 type WriterCheckpoint struct {
 	_tab flatbuffers.Table
 }
@@ -182,6 +183,7 @@ func WriterCheckpointAddEpoch(builder *flatbuffers.Builder, epoch uint64) {
 func WriterCheckpointEnd(builder *flatbuffers.Builder) flatbuffers.UOffsetT {
 	return builder.EndObject()
 }
+
 type Checkpoint struct {
 	_tab flatbuffers.Table
 }
@@ -314,6 +316,7 @@ func CheckpointAddName(builder *flatbuffers.Builder, name flatbuffers.UOffsetT) 
 func CheckpointEnd(builder *flatbuffers.Builder) flatbuffers.UOffsetT {
 	return builder.EndObject()
 }
+
 type ManifestV1 struct {
 	_tab flatbuffers.Table
 }
@@ -653,6 +656,7 @@ func ManifestV1StartSequenceTrackerVector(builder *flatbuffers.Builder, numElems
 func ManifestV1End(builder *flatbuffers.Builder) flatbuffers.UOffsetT {
 	return builder.EndObject()
 }
+
 type Segment struct {
 	_tab flatbuffers.Table
 }
@@ -794,6 +798,7 @@ func SegmentStartCompactedVector(builder *flatbuffers.Builder, numElems int) fla
 func SegmentEnd(builder *flatbuffers.Builder) flatbuffers.UOffsetT {
 	return builder.EndObject()
 }
+
 type ManifestV2 struct {
 	_tab flatbuffers.Table
 }

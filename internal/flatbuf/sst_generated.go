@@ -337,6 +337,7 @@ func SsTableInfoAddFilterFormat(builder *flatbuffers.Builder, filterFormat Filte
 func SsTableInfoEnd(builder *flatbuffers.Builder) flatbuffers.UOffsetT {
 	return builder.EndObject()
 }
+
 type BlockStats struct {
 	_tab flatbuffers.Table
 }
@@ -415,6 +416,7 @@ func BlockStatsAddNumMerges(builder *flatbuffers.Builder, numMerges uint16) {
 func BlockStatsEnd(builder *flatbuffers.Builder) flatbuffers.UOffsetT {
 	return builder.EndObject()
 }
+
 type SstStats struct {
 	_tab flatbuffers.Table
 }
@@ -549,6 +551,7 @@ func SstStatsStartBlockStatsVector(builder *flatbuffers.Builder, numElems int) f
 func SstStatsEnd(builder *flatbuffers.Builder) flatbuffers.UOffsetT {
 	return builder.EndObject()
 }
+
 type BlockMeta struct {
 	_tab flatbuffers.Table
 }
@@ -652,6 +655,7 @@ func BlockMetaAddEncodedLen(builder *flatbuffers.Builder, encodedLen uint32) {
 func BlockMetaEnd(builder *flatbuffers.Builder) flatbuffers.UOffsetT {
 	return builder.EndObject()
 }
+
 type SsTableIndex struct {
 	_tab flatbuffers.Table
 }
@@ -711,6 +715,7 @@ func SsTableIndexStartBlockMetaVector(builder *flatbuffers.Builder, numElems int
 func SsTableIndexEnd(builder *flatbuffers.Builder) flatbuffers.UOffsetT {
 	return builder.EndObject()
 }
+
 type CompactedSsTable struct {
 	_tab flatbuffers.Table
 }
@@ -809,6 +814,7 @@ func CompactedSsTableAddFormatVersion(builder *flatbuffers.Builder, formatVersio
 func CompactedSsTableEnd(builder *flatbuffers.Builder) flatbuffers.UOffsetT {
 	return builder.EndObject()
 }
+
 type CompactedSsTableV2 struct {
 	_tab flatbuffers.Table
 }
@@ -891,6 +897,7 @@ func CompactedSsTableV2AddFormatVersion(builder *flatbuffers.Builder, formatVers
 func CompactedSsTableV2End(builder *flatbuffers.Builder) flatbuffers.UOffsetT {
 	return builder.EndObject()
 }
+
 type CompactedSsTableView struct {
 	_tab flatbuffers.Table
 }
@@ -972,6 +979,7 @@ func CompactedSsTableViewAddVisibleRange(builder *flatbuffers.Builder, visibleRa
 func CompactedSsTableViewEnd(builder *flatbuffers.Builder) flatbuffers.UOffsetT {
 	return builder.EndObject()
 }
+
 type SortedRun struct {
 	_tab flatbuffers.Table
 }
@@ -1046,6 +1054,7 @@ func SortedRunStartSstsVector(builder *flatbuffers.Builder, numElems int) flatbu
 func SortedRunEnd(builder *flatbuffers.Builder) flatbuffers.UOffsetT {
 	return builder.EndObject()
 }
+
 type SortedRunV2 struct {
 	_tab flatbuffers.Table
 }
