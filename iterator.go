@@ -181,62 +181,79 @@ func (it *Iterator) Close() error {
 // scan plans a scan of r, which is private to it. query, when not nil, lets tables be skipped
 // by their filters.
 func (v *view) scan(ctx context.Context, r kv.Range, o *ScanOptions, query *sst.Query) (*Iterator, error) {
-	it := &Iterator{rng: r, desc: o.Order == Descending, left: -1}
+	// One allocation for all that a scan keeps: short scans are mostly their set-up.
+	s := &struct {
+		it    Iterator
+		plan  scanPlan
+		query sst.Query
+		now   nowMaybe
+	}{now: nowMaybe{h: v.h}}
+	it := &s.it
+	it.rng, it.desc, it.left = r, o.Order == Descending, -1
 	if o.Limit > 0 {
 		it.left = o.Limit
 	}
 	if query == nil {
-		query = rangeQuery(&r, o.FilterContext)
+		query = &s.query
+		*query = rangeQuery(&r, o.FilterContext)
 	}
 	if r.Empty() {
 		it.src, it.done = merging.New(it.desc), true
 		return it, nil
 	}
-	sources := make([]kv.Iterator, 0, 4+len(v.st.imm)+len(v.st.root.l0)+len(v.st.root.runs))
-	sources = append(sources, v.st.mem.Iter(r, v.max, it.desc))
+	s.plan = scanPlan{ctx: ctx, ssts: v.h.ssts, r: r, desc: it.desc, group: sst.GroupOptions{
+		Fill: o.CacheBlocks, ReadAhead: o.ReadAheadBytes, MaxTasks: o.MaxFetchTasks, RowsHint: o.Limit, Query: query,
+	}}
+	var few [8]kv.Iterator
+	sources := few[:0]
 	for _, m := range v.st.imm {
 		sources = append(sources, m.Iter(r, v.max, it.desc))
 	}
-	ssts := v.h.ssts // the closure must not hold v, which would move every view to the heap
-	group := func() *sst.Group {
-		return sst.NewGroup(ctx, ssts, sst.GroupOptions{
-			Fill: o.CacheBlocks, ReadAhead: o.ReadAheadBytes, MaxTasks: o.MaxFetchTasks, RowsHint: o.Limit, Query: query,
-		})
+	if v.st.mem.Len() > 0 {
+		sources = append(sources, v.st.mem.Iter(r, v.max, it.desc))
 	}
-	sources = v.st.root.sources(sources, group, r, it.desc)
+	sources = s.plan.tree(&v.st.root, sources)
 	if segs := v.st.overlapping(r); len(segs) > 0 {
-		sources = append(sources, newConcat(segs, group, r, it.desc))
+		sources = append(sources, newConcat(segs, &s.plan))
 	}
-	now := &nowMaybe{h: v.h}
 	it.src = merging.Resolve(merging.New(it.desc, sources...), merging.ResolveOptions{
-		Desc: it.desc, Max: v.max, Now: now.get, Operator: v.h.conf.MergeOperator, KeysOnly: o.KeysOnly,
+		Desc: it.desc, Max: v.max, Now: s.now.get, Operator: v.h.conf.MergeOperator, KeysOnly: o.KeysOnly,
 	})
 	return it, nil
 }
 
 // rangeQuery asks filters for the longest prefix that every key of the range must have.
-func rangeQuery(r *kv.Range, fctx []byte) *sst.Query {
+func rangeQuery(r *kv.Range, fctx []byte) sst.Query {
 	if p := r.CommonPrefix(); len(p) > 0 {
-		return &sst.Query{Kind: sst.QueryPrefix, Key: p, Range: *r, Context: fctx}
+		return sst.Query{Kind: sst.QueryPrefix, Key: p, Range: *r, Context: fctx}
 	}
-	return &sst.Query{Kind: sst.QueryRange, Range: *r, Context: fctx}
+	return sst.Query{Kind: sst.QueryRange, Range: *r, Context: fctx}
 }
 
-// sources appends the tree's table iterators: L0 views newest first, then runs. They share
-// one group, so that what they need goes out together.
-func (t *tree) sources(dst []kv.Iterator, group func() *sst.Group, r kv.Range, desc bool) []kv.Iterator {
+// scanPlan is what the table sources of one scan have in common.
+type scanPlan struct {
+	ctx   context.Context
+	ssts  *sst.Store
+	r     kv.Range
+	desc  bool
+	group sst.GroupOptions
+}
+
+// tree appends a tree's table iterators: L0 views newest first, then runs. They share one
+// group, so that what they need goes out together.
+func (p *scanPlan) tree(t *tree, dst []kv.Iterator) []kv.Iterator {
 	if len(t.l0)+len(t.runs) == 0 {
 		return dst
 	}
-	g := group()
+	g := sst.NewGroup(p.ctx, p.ssts, p.group)
 	for _, v := range t.l0 {
-		if v.Overlaps(r) {
-			dst = append(dst, g.Iter(v, r, desc))
+		if v.Overlaps(p.r) {
+			dst = append(dst, g.Iter(v, p.r, p.desc))
 		}
 	}
 	for _, run := range t.runs {
-		if part := sst.FindRangeInRun(run, r); len(part) > 0 {
-			dst = append(dst, g.RunIter(part, r, desc))
+		if part := sst.FindRangeInRun(run, p.r); len(part) > 0 {
+			dst = append(dst, g.RunIter(part, p.r, p.desc))
 		}
 	}
 	return dst
@@ -257,24 +274,22 @@ func (st *state) overlapping(r kv.Range) []*tree {
 // concat walks segments one after another, opening each when it is reached: segments hold
 // disjoint key ranges.
 type concat struct {
-	segs  []*tree // in walking order
-	group func() *sst.Group
-	r     kv.Range
-	desc  bool
-	cur   kv.Iterator
-	e     *kv.Entry
-	err   error
+	segs []*tree // in walking order
+	plan *scanPlan
+	cur  kv.Iterator
+	e    *kv.Entry
+	err  error
 }
 
-func newConcat(segs []*tree, group func() *sst.Group, r kv.Range, desc bool) *concat {
-	if desc {
+func newConcat(segs []*tree, plan *scanPlan) *concat {
+	if plan.desc {
 		rev := make([]*tree, len(segs))
 		for i, s := range segs {
 			rev[len(segs)-1-i] = s
 		}
 		segs = rev
 	}
-	return &concat{segs: segs, group: group, r: r, desc: desc}
+	return &concat{segs: segs, plan: plan}
 }
 
 func (c *concat) Next() bool {
@@ -315,14 +330,14 @@ func (c *concat) passed(t *tree, key []byte) bool {
 	if bytes.HasPrefix(key, t.prefix) {
 		return false
 	}
-	return (bytes.Compare(t.prefix, key) < 0) != c.desc
+	return (bytes.Compare(t.prefix, key) < 0) != c.plan.desc
 }
 
 func (c *concat) open() bool {
 	if len(c.segs) == 0 {
 		return false
 	}
-	c.cur = merging.New(c.desc, c.segs[0].sources(nil, c.group, c.r, c.desc)...)
+	c.cur = merging.New(c.plan.desc, c.plan.tree(c.segs[0], nil)...)
 	c.segs = c.segs[1:]
 	return true
 }

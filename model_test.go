@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"slices"
 	"sort"
 	"testing"
@@ -461,6 +460,3 @@ func TestModel(t *testing.T) {
 		}
 	})
 }
-
-// randomKey is used by tests with many goroutines, where rapid does not reach.
-func randomKey(r *rand.Rand, n int) []byte { return fmt.Appendf(nil, "key-%06d", r.IntN(n)) }

@@ -129,7 +129,7 @@ func (db *DB) loadOrCreate(ctx context.Context) (*manifest.Manifest, error) {
 		extractor = x.Name()
 	}
 	m, err = db.manifests.Create(ctx, manifest.New(extractor))
-	if errors.Is(err, objstore.ErrPrecondition) {
+	if errors.Is(err, manifest.ErrExists) {
 		return db.manifests.Latest(ctx) // somebody else created it meanwhile
 	}
 	return m, err

@@ -15,12 +15,11 @@ import (
 // first and a watermark second: the other way round a flush in between could have dropped
 // the version that the older watermark needs.
 type state struct {
-	mem   *memTable
-	imm   []*memTable // frozen, newest first
-	man   *manifest.Manifest
-	root  tree   // of a database without segments
-	segs  []tree // ascending by prefix
-	prune bool   // a segment of man has neither tables nor memtable rows (a drain marker)
+	mem  *memTable
+	imm  []*memTable // frozen, newest first
+	man  *manifest.Manifest
+	root tree   // of a database without segments
+	segs []tree // ascending by prefix
 }
 
 // memTable is a memtable and what must be known to publish it.

@@ -56,7 +56,9 @@ func (db *DB) failed(err error) {
 		err = &failure{err}
 	}
 	db.fail(err)
-	err = db.latched() // the first reason wins
+	if first := db.latched(); first != ErrClosed {
+		err = first // the first reason wins, but a Close that still flushes is told why it failed
+	}
 	if db.wal != nil {
 		db.wal.Fail(err)
 	}

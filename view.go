@@ -57,8 +57,7 @@ const (
 // lookups are pooled: one is the whole state of a point read that goes to tables.
 type lookup struct {
 	sst.Lookup
-	e     kv.Entry
-	table int // tables asked so far, to resume
+	e kv.Entry
 }
 
 var lookups = sync.Pool{New: func() any { return new(lookup) }}
@@ -282,7 +281,7 @@ func (v *view) multiGet(ctx context.Context, keys [][]byte, o *ReadOptions) ([][
 		if e.Kind == kv.Merge {
 			f, err := v.fold(ctx, keys[i], o)
 			if err == nil {
-				out[i] = f.Value
+				out[i] = nonNil(f.Value)
 			}
 			if err == ErrNotFound {
 				err = nil

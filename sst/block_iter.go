@@ -24,12 +24,6 @@ func (it *blockIter) reset(b *Block) {
 	it.b, it.pos, it.fail, it.key = b, 0, nil, it.key[:0]
 }
 
-// resetAt stands before the row at restart i (format 2), which stores its whole key.
-func (it *blockIter) resetAt(b *Block, i int) {
-	it.reset(b)
-	it.pos = b.restartOffset(i)
-}
-
 // err is sticky until reset.
 func (it *blockIter) err() error { return it.fail }
 

@@ -16,9 +16,11 @@ type BloomOptions struct {
 }
 
 // Bloom returns the policy of the format's bloom filter: about 1% wrong maybes at 10 bits per
-// key. The bits per key are not part of its name: filters of any size are understood.
+// key. The bits per key are not part of its name: filters of any size are understood. They
+// are held between 1 and 1000: a filter without bits would say of every key that it is not
+// there, and beyond a few dozen more of them change nothing.
 func Bloom(bitsPerKey int, o BloomOptions) FilterPolicy {
-	p := &bloom{bits: max(bitsPerKey, 0), o: o, name: legacyFilterName}
+	p := &bloom{bits: min(max(bitsPerKey, 1), maxBloomBits), o: o, name: legacyFilterName}
 	if o.Extractor != nil {
 		p.name += ":p=" + o.Extractor.Name()
 	}
@@ -27,6 +29,8 @@ func Bloom(bitsPerKey int, o BloomOptions) FilterPolicy {
 	}
 	return p
 }
+
+const maxBloomBits = 1000
 
 type bloom struct {
 	name string

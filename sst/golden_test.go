@@ -484,7 +484,7 @@ func guessTarget(t *testing.T, o *Object) int {
 		require.NoError(t, err)
 		var it blockIter
 		it.reset(b)
-		if it.next() && it.next() {
+		if first := it.next(); first && it.next() {
 			longest = max(longest, len(b.data))
 		}
 	}

@@ -71,7 +71,10 @@ func (it *Iter) Err() error { return it.fail }
 // last of its group.
 func (it *Iter) Close() error {
 	it.finish(nil)
-	it.rows, it.d = blockIter{}, &descent{}
+	it.rows = blockIter{}
+	if it.d != nil {
+		it.d = &descent{}
+	}
 	return it.fail
 }
 
@@ -164,7 +167,7 @@ func (it *Iter) prepare() bool {
 
 // loadMeta waits for the metadata and asks the filters.
 func (it *Iter) loadMeta() bool {
-	for it.m == nil {
+	if it.m == nil {
 		if m := it.v.r.meta(); m != nil {
 			return it.setMeta(m)
 		}
