@@ -143,6 +143,9 @@ func (db *DB) commit(ctx context.Context, s *rowSet, ops int, o WriteOptions) (W
 	if froze {
 		db.flusher.wake()
 	}
+	if db.pressure.waiting.Load() > 0 {
+		db.flusher.relieve() // a writer that stalled before this commit saw an emptier memtable
+	}
 	db.stats.memtableIn.add(uint64(s.bytes))
 	if lag := create - now; lag > clockLagEvent.Milliseconds() {
 		emit(db, db.conf.EventListener.ClockWentBack, time.Duration(lag)*time.Millisecond)

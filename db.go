@@ -2,6 +2,7 @@ package slatedb
 
 import (
 	"context"
+	"errors"
 	"iter"
 	"sync"
 
@@ -19,6 +20,7 @@ type DB struct {
 	fence    uint64      // our WAL fence: the first id that is ours
 	flusher  *flusher
 	pressure pressure
+	bounds   bounds // of checkpoints being made
 
 	// commitMu is the serial commit section. It is taken before stateMu. No I/O, seam call
 	// or callback happens under it.
@@ -219,5 +221,9 @@ func (db *DB) RefreshManifest(ctx context.Context) error {
 	if err := db.latched(); err != nil {
 		return err
 	}
-	return db.refresh(ctx)
+	err := db.refresh(ctx)
+	if errors.Is(err, ErrFenced) {
+		db.failed(err)
+	}
+	return unavailable(err)
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -37,7 +38,7 @@ type flusher struct {
 		jobs   []*flushJob // oldest first: dispatched, not yet installed
 		wanted kv.Seq      // a freeze up to this number was asked for (WAL off, Flush)
 		urgent bool        // an explicit flush: do not wait for the gap between freezes
-		full   func()      // told when dispatch finds L0 full
+		full   []*func()   // told when dispatch finds L0 full
 	}
 	lastFreeze time.Time // of dispatch only
 	lastULID   uint64    // ms of the last id given; of dispatch only
@@ -81,6 +82,18 @@ func (f *flusher) wake() { post(f.mail) }
 func (f *flusher) want(seq kv.Seq) {
 	f.mu.Lock()
 	f.mu.wanted = max(f.mu.wanted, seq)
+	f.mu.Unlock()
+	f.wake()
+}
+
+// relieve has the active memtable flushed for a writer that waits for memory, unless a frozen
+// one is on its way: its end wakes the writer, who asks again.
+func (f *flusher) relieve() {
+	if len(f.db.state.Load().imm) > 0 {
+		return
+	}
+	f.mu.Lock()
+	f.mu.wanted, f.mu.urgent = max(f.mu.wanted, kv.Seq(f.db.committed.Load())), true
 	f.mu.Unlock()
 	f.wake()
 }
@@ -281,12 +294,12 @@ func (st *state) touched(mem *memTable) []*tree {
 // onStall has fn called when a flush finds L0 full, also if it has already; stop ends that.
 func (f *flusher) onStall(fn func()) (stop func()) {
 	f.mu.Lock()
-	f.mu.full = fn
+	f.mu.full = append(f.mu.full, &fn)
 	f.mu.Unlock()
 	f.wake()
 	return func() {
 		f.mu.Lock()
-		f.mu.full = nil
+		f.mu.full = slices.DeleteFunc(f.mu.full, func(o *func()) bool { return o == &fn })
 		f.mu.Unlock()
 	}
 }
@@ -307,10 +320,10 @@ func (f *flusher) stall(s *stallPolls, info StallInfo) time.Duration {
 		emit(f.db, f.db.conf.EventListener.L0Stall, info)
 	}
 	f.mu.Lock()
-	full := f.mu.full
+	full := slices.Clone(f.mu.full)
 	f.mu.Unlock()
-	if full != nil {
-		full()
+	for _, fn := range full {
+		(*fn)()
 	}
 	most := time.Second
 	if p := f.db.conf.ManifestPollInterval; p > 0 {
@@ -423,6 +436,11 @@ func (f *flusher) install(ctx context.Context) error {
 			continue
 		}
 		for _, j := range ready {
+			if errors.Is(j.err, context.Canceled) && ctx.Err() == nil {
+				// Another upload failed and took this one along; dispatch reports that one.
+				<-ctx.Done()
+				return nil
+			}
 			if j.err != nil {
 				return cleanStop(ctx, j.err)
 			}
@@ -440,12 +458,14 @@ func (f *flusher) install(ctx context.Context) error {
 	}
 }
 
-// ready returns the longest run of uploaded jobs from the oldest.
+// ready returns the longest run of uploaded jobs from the oldest, up to the bound of a
+// checkpoint that is being made.
 func (f *flusher) ready() []*flushJob {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	n := 0
-	for n < len(f.mu.jobs) && f.mu.jobs[n].done {
+	limit := f.db.bounds.least()
+	for n < len(f.mu.jobs) && f.mu.jobs[n].done && f.mu.jobs[n].mem.lastSeq <= limit {
 		n++
 		if f.mu.jobs[n-1].err != nil {
 			break
@@ -474,7 +494,7 @@ func (f *flusher) publish(ctx context.Context, jobs []*flushJob) error {
 		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("publish memtable: %w", err)
+		return fmt.Errorf("publish memtable: %w", unavailable(err))
 	}
 	db.conf.env.Point("install.after-manifest")
 	var released int64
@@ -518,7 +538,7 @@ func cleanStop(ctx context.Context, err error) error {
 func unavailable(err error) error {
 	switch {
 	case err == nil, errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded),
-		errors.Is(err, ErrUnavailable), errors.Is(err, ErrClosed), errors.Is(err, ErrCorrupt), errors.Is(err, ErrInvalid):
+		errors.Is(err, ErrUnavailable), errors.Is(err, ErrClosed), errors.Is(err, ErrCorrupt), errors.Is(err, ErrInvalid), errors.Is(err, ErrInternal):
 		return err
 	case errors.Is(err, objstore.ErrOutcomeUnknown):
 		return fmt.Errorf("%w: %w", ErrOutcomeUnknown, err)

@@ -9,6 +9,7 @@ import (
 	"github.com/slatedb/slatedb-go/internal/kv"
 	"github.com/slatedb/slatedb-go/manifest"
 	"github.com/slatedb/slatedb-go/objstore"
+	"github.com/slatedb/slatedb-go/sst"
 	"github.com/slatedb/slatedb-go/wal"
 )
 
@@ -62,6 +63,12 @@ func (db *DB) open(ctx context.Context) error {
 	tail, err := wal.FindTail(ctx, walStore, env, db.path, m.ReplayAfterWAL)
 	if err != nil {
 		return fmt.Errorf("find the end of the WAL: %w", err)
+	}
+	if tail < m.WALLastSeen {
+		// That object was stored once, and nobody collects above the replay point. A fence
+		// here would cut off what is behind the hole.
+		name := sst.WALID(tail + 1).Object(db.path)
+		return sst.Corrupt(name, -1, fmt.Errorf("%w: it is gone, the log went up to %d", ErrCorrupt, m.WALLastSeen))
 	}
 	env.Point("open.before-claim")
 	if db.fenced, err = db.manifests.AcquireWriter(ctx, manifest.AcquireOptions{}); err != nil {
@@ -243,6 +250,7 @@ func (db *DB) start(walStore objstore.Store) {
 	db.flusher = newFlusher(db)
 	db.flusher.l0Seq.Advance(db.state.Load().man.LastL0Seq)
 	db.pressure.stall = db.writeStalled
+	db.pressure.relieve = db.flusher.relieve
 	db.pressure.log = func(have int64) {
 		c.Logger.Warn("slatedb: writers still wait for memory", "path", db.path, "bytes", have, "limit", db.pressure.limit)
 	}

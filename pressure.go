@@ -3,7 +3,6 @@ package slatedb
 import (
 	"context"
 	"fmt"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -22,9 +21,11 @@ type pressure struct {
 	ended func() error
 	stall func(have int64) // told once a stalled write, outside locks
 	log   func(have int64)
+	// relieve has what waits in the active memtable flushed when nothing else is on its way:
+	// it may hold all the room there is and still be too small to be frozen.
+	relieve func()
 
-	mu    sync.Mutex
-	count int // stalled writers, for the gauge
+	waiting atomic.Int64 // stalled writers
 }
 
 // maxDelay is the delay of a mebibyte just below the limit. It bounds the rate there to
@@ -72,6 +73,11 @@ func (p *pressure) slow(ctx context.Context, used, size int64) error {
 func (p *pressure) wait(ctx context.Context, size int64) error {
 	p.release(size)
 	first := true
+	defer func() {
+		if !first {
+			p.waiting.Add(-1)
+		}
+	}()
 	for {
 		room := p.room.wait() // before the look
 		if err := p.ended(); err != nil {
@@ -79,21 +85,15 @@ func (p *pressure) wait(ctx context.Context, size int64) error {
 		}
 		used := p.used.Add(size)
 		if used <= p.limit || used == size {
-			if !first {
-				p.mu.Lock()
-				p.count--
-				p.mu.Unlock()
-			}
 			return nil
 		}
 		p.used.Add(-size)
 		if first {
 			first = false
-			p.mu.Lock()
-			p.count++
-			p.mu.Unlock()
+			p.waiting.Add(1)
 			p.stall(used - size)
 		}
+		p.relieve()
 		t := p.env.Clock.NewTimer(stallLogEvery)
 		select {
 		case <-room:
@@ -101,9 +101,6 @@ func (p *pressure) wait(ctx context.Context, size int64) error {
 			p.log(used - size)
 		case <-ctx.Done():
 			t.Stop()
-			p.mu.Lock()
-			p.count--
-			p.mu.Unlock()
 			return fmt.Errorf("waiting for room in memory: %w", ctx.Err())
 		}
 		t.Stop()

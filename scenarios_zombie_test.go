@@ -70,8 +70,8 @@ func latestManifest(t testing.TB, s objstore.Store) *manifest.Manifest {
 	return m
 }
 
-// addCheckpoint pins the latest manifest, as a reader does.
-func addCheckpoint(t testing.TB, ms *manifest.Store, id uuid.UUID) {
+// pinLatest pins the latest manifest, as a reader does.
+func pinLatest(t testing.TB, ms *manifest.Store, id uuid.UUID) {
 	_, err := ms.Update(context.Background(), func(m *manifest.Manifest) error {
 		m.Checkpoints = append(m.Checkpoints, manifest.Checkpoint{ID: id, ManifestID: m.ID, CreateTime: time.Now()})
 		return nil

@@ -9,6 +9,9 @@ func (s *Store) AdmitTable(h *Handle, body []byte) {
 	if s.cache == nil {
 		return
 	}
+	// The id is new: what is cached under it belongs to a database that was wiped, which had
+	// the same seed.
+	s.Drop(h)
 	off, n, err := metaSpan(&h.Info)
 	if err != nil || off+n > uint64(len(body)) {
 		return

@@ -179,7 +179,7 @@ func (b *buffer) take() (s *segment, more bool) {
 		copy(b.mu.queue, b.mu.queue[1:])
 		b.mu.queue[n-1] = nil
 		b.mu.queue = b.mu.queue[:n-1]
-		return s, true // what made it full is behind it
+		return s, n > 1 || b.mu.open != nil // nothing is behind one that was cut
 	}
 	s, b.mu.open = b.mu.open, nil
 	if s != nil {

@@ -18,22 +18,16 @@ const (
 
 // FindTail returns the id of the newest object above after, or after when there is none. Ids
 // have no gaps, so existence is monotone: it asks for after+1, +2, +4, ... in rounds of 8 at
-// once and then halves the interval between the last hit and the first miss.
+// once and then cuts the interval between the last hit and the first miss into nine by 8
+// more at once, again and again: round trips cost more here than requests.
 func FindTail(ctx context.Context, s objstore.Store, env *seam.Env, root string, after uint64) (uint64, error) {
 	lo, hi := uint64(0), uint64(1)<<probeMax // offsets: lo exists, hi does not
 	if after > ^uint64(0)-hi {
 		return 0, fmt.Errorf("find the log's tail after %d: %w: no such id", after, kv.ErrCorrupt)
 	}
 	for e := 0; e < probeMax && hi == 1<<probeMax; e += probeRound {
-		var hit [probeRound]bool
-		g, gctx := env.Group(ctx)
-		for i := range hit {
-			g.Go("wal probe", func() (err error) {
-				hit[i], err = exists(gctx, s, root, after+1<<(e+i))
-				return err
-			})
-		}
-		if err := g.Wait(); err != nil {
+		hit, err := probe(ctx, s, env, probeRound, func(i int) string { return sst.WALID(after + 1<<(e+i)).Object(root) })
+		if err != nil {
 			return 0, err
 		}
 		for i, h := range hit {
@@ -45,22 +39,38 @@ func FindTail(ctx context.Context, s objstore.Store, env *seam.Env, root string,
 		}
 	}
 	for hi-lo > 1 {
-		mid := lo + (hi-lo)/2
-		h, err := exists(ctx, s, root, after+mid)
+		n := min(probeRound, hi-lo-1) // offsets strictly between lo and hi, evenly spread
+		step := (hi - lo) / (n + 1)
+		base := after + lo
+		hit, err := probe(ctx, s, env, int(n), func(i int) string { return sst.WALID(base + step*uint64(i+1)).Object(root) })
 		if err != nil {
 			return 0, err
 		}
-		if h {
-			lo = mid
-		} else {
-			hi = mid
+		for i := range n {
+			if !hit[i] {
+				hi = base - after + step*(i+1)
+				break
+			}
+			lo = base - after + step*(i+1)
 		}
 	}
 	return after + lo, nil
 }
 
-func exists(ctx context.Context, s objstore.Store, root string, id uint64) (bool, error) {
-	name := sst.WALID(id).Object(root)
+// probe asks for up to probeRound objects at once.
+func probe(ctx context.Context, s objstore.Store, env *seam.Env, n int, name func(int) string) (hit [probeRound]bool, err error) {
+	g, gctx := env.Group(ctx)
+	for i := range n {
+		g.Go("wal probe", func() (err error) {
+			hit[i], err = exists(gctx, s, name(i))
+			return err
+		})
+	}
+	err = g.Wait()
+	return hit, err
+}
+
+func exists(ctx context.Context, s objstore.Store, name string) (bool, error) {
 	_, err := s.Head(ctx, name)
 	switch {
 	case err == nil:
