@@ -7,6 +7,7 @@ import (
 
 	"github.com/slatedb/slatedb-go/internal/kv"
 	"github.com/slatedb/slatedb-go/manifest"
+	"github.com/slatedb/slatedb-go/objstore"
 )
 
 func isNoList(err error) bool { return errors.Is(err, manifest.ErrNoCompactions) }
@@ -34,5 +35,5 @@ func unavailable(err error) error {
 // passing reports whether the role can try again. An unknown outcome is one of those: every
 // change is recognised when it turns out to be there.
 func passing(err error) bool {
-	return errors.Is(err, kv.ErrOutcomeUnknown) || errors.Is(unavailable(err), kv.ErrUnavailable)
+	return !objstore.IsPermanent(err) && (errors.Is(err, kv.ErrOutcomeUnknown) || errors.Is(unavailable(err), kv.ErrUnavailable))
 }

@@ -73,7 +73,9 @@ type WorkerOptions struct {
 	// additional tables. The default is 4 MiB. Negative: no bound.
 	MinSubcompactionBytes int64
 	// MaxSSTBytes is the size at which the next output table is begun. A table is in memory
-	// until it is stored. The default is 256 MiB.
+	// until it is stored, and each range at work holds up to two. The default is 128 MiB for a
+	// job that is not split and a part of that for each range of one that is: the 256 MiB of
+	// the Rust engine would be 2 GiB of memory with four ranges.
 	MaxSSTBytes int64
 	// FetchTasks requests of BytesToFetch bytes are under way for each input. The
 	// defaults are 4 and 2 MiB. A job with many inputs reads less ahead from each.
@@ -137,7 +139,6 @@ const (
 	defaultConcurrent   = 4
 	defaultSplit        = 4
 	defaultSplitBytes   = 4 << 20
-	defaultTableBytes   = 256 << 20
 	defaultFetchTasks   = 4
 	defaultBytesToFetch = 2 << 20
 )
@@ -182,7 +183,6 @@ func (o WorkerOptions) withDefaults() WorkerOptions {
 	if o.MinSubcompactionBytes == 0 {
 		o.MinSubcompactionBytes = defaultSplitBytes
 	}
-	orDefault(&o.MaxSSTBytes, defaultTableBytes)
 	orDefault(&o.FetchTasks, defaultFetchTasks)
 	orDefault(&o.BytesToFetch, defaultBytesToFetch)
 	return o

@@ -214,35 +214,10 @@ func (s *sizeTiered) times(n uint64) uint64 {
 	return uint64(x)
 }
 
-// Validate demands neighbours in the order of precedence, and the oldest run as destination.
-func (s *sizeTiered) Validate(v View, spec *manifest.Spec) error {
+// Validate demands the oldest source run as destination.
+func (s *sizeTiered) Validate(_ View, spec *manifest.Spec) error {
 	if spec.Drain {
 		return nil
-	}
-	t := treeOf(v.Manifest, spec.Segment)
-	if t == nil {
-		return fmt.Errorf("%w: no such segment", kv.ErrInvalid)
-	}
-	var have []string
-	for i := range t.L0 {
-		have = append(have, t.L0[i].ID.String())
-	}
-	for i := range t.Runs {
-		have = append(have, fmt.Sprint(t.Runs[i].ID))
-	}
-	var want []string
-	for _, id := range spec.L0Views {
-		want = append(want, id.String())
-	}
-	for _, id := range spec.Runs {
-		want = append(want, fmt.Sprint(id))
-	}
-	if len(want) == 0 {
-		return nil // refused elsewhere
-	}
-	at := slices.Index(have, want[0])
-	if at < 0 || at+len(want) > len(have) || !slices.Equal(have[at:at+len(want)], want) {
-		return fmt.Errorf("%w: sources are not neighbours, newest first", kv.ErrInvalid)
 	}
 	if n := len(spec.Runs); n > 0 && spec.Destination != spec.Runs[n-1] {
 		return fmt.Errorf("%w: destination %d is not the oldest source run %d", kv.ErrInvalid, spec.Destination, spec.Runs[n-1])

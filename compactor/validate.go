@@ -3,11 +3,13 @@ package compactor
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/oklog/ulid/v2"
 
 	"github.com/slatedb/slatedb-go/internal/kv"
 	"github.com/slatedb/slatedb-go/manifest"
+	"github.com/slatedb/slatedb-go/sst"
 )
 
 // errClash: the job uses what another one is working on. It has to wait.
@@ -30,6 +32,9 @@ func check(m *manifest.Manifest, s *manifest.Spec, stage manifest.Status, operat
 	}
 	if s.Drain {
 		return checkDrain(t, s)
+	}
+	if !neighbours(t, s) {
+		return invalidf("the sources are not neighbours, newest first")
 	}
 	if len(s.L0Views) > 0 {
 		// Rows of a middle part of L0 would be there twice, since only the old end of L0 can be
@@ -63,6 +68,26 @@ func check(m *manifest.Manifest, s *manifest.Spec, stage manifest.Status, operat
 		return checkPlace(t, s)
 	}
 	return nil
+}
+
+// neighbours reports whether the sources stand side by side in the order of precedence. Otherwise data
+// would move past the newer or older data between them.
+func neighbours(t *manifest.Tree, s *manifest.Spec) bool {
+	if n := len(s.L0Views); n > 0 {
+		at := findL0(t, s.L0Views[0])
+		if at < 0 || at+n > len(t.L0) || !slices.EqualFunc(t.L0[at:at+n], s.L0Views, func(v sst.View, id ulid.ULID) bool { return v.ID == id }) {
+			return false
+		}
+		if len(s.Runs) == 0 {
+			return true
+		}
+		if at+n != len(t.L0) || t.Runs[0].ID != s.Runs[0] {
+			return false
+		}
+	}
+	n := len(s.Runs)
+	at := slices.IndexFunc(t.Runs, func(r sst.SortedRun) bool { return r.ID == s.Runs[0] })
+	return at >= 0 && at+n <= len(t.Runs) && slices.EqualFunc(t.Runs[at:at+n], s.Runs, func(r sst.SortedRun, id uint32) bool { return r.ID == id })
 }
 
 // checkPlace refuses a new id that would move data past the runs between.
