@@ -202,13 +202,11 @@ func (p *pass) run(ctx context.Context, due []string) error {
 	}
 	for _, k := range due {
 		if pinned != nil && p.needsPins(k) {
-			delete(p.seen, k)
 			continue
 		}
 		ds, err := p.collect(ctx, k)
 		p.report.add(ds)
-		if err != nil {
-			delete(p.seen, k)
+		if err != nil { // without a new mark it is looked at again
 			if ctx.Err() != nil {
 				return errors.Join(append(errs, err)...)
 			}
@@ -223,9 +221,12 @@ func (p *pass) run(ctx context.Context, due []string) error {
 }
 
 func (p *pass) view(kind string) view {
-	v := view{manifest: p.state.Manifest.ID, checkpoints: len(p.state.Manifest.Checkpoints)}
+	var v view
 	if p.state.Compactions != nil && readsCompactions(kind) {
 		v.compactions = p.state.Compactions.ID
+	}
+	if kind != KindCompactions {
+		v.manifest, v.checkpoints = p.state.Manifest.ID, len(p.state.Manifest.Checkpoints)
 	}
 	return v
 }

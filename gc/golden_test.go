@@ -14,9 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/slatedb/slatedb-go/manifest"
-	"github.com/slatedb/slatedb-go/objstore/faulty"
-
 	"github.com/slatedb/slatedb-go/objstore"
+	"github.com/slatedb/slatedb-go/objstore/faulty"
 )
 
 const golden = "../testdata/golden/db018"

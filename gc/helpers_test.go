@@ -123,11 +123,15 @@ func (w *world) put(key string, body string) {
 
 func (f *fake) key(dir, name string) string { return under(f.root, dir) + name }
 
-// upload stores a table as a writer with a skewed clock does: never older than what it knows.
-func (f *fake) upload() ulid.ULID {
+// upload stores a table as a writer with a skewed clock does: never older than what it knows,
+// tables in flight included.
+func (f *fake) upload(inFlight ...ulid.ULID) ulid.ULID {
 	m, err := f.ms.Latest(f.ctx)
 	require.NoError(f.t, err)
 	ms := max(uint64(f.clock.Now().Add(f.skew).UnixMilli()), m.NewestL0Time())
+	for _, id := range inFlight {
+		ms = max(ms, id.Time())
+	}
 	id := f.env.ULID(ms)
 	f.put(sst.TableID(id).Object(f.root), "table")
 	return id
@@ -152,7 +156,7 @@ func (f *fake) latest() *manifest.Manifest {
 	return m
 }
 
-// log stores the next n WAL objects with rows behind what the manifest has seen, and flushes
+// flush stores the next WAL objects with rows behind what the manifest has seen, and flushes
 // them into one L0 table: the shape that a flush leaves.
 func (f *fake) flush(rows int) ulid.ULID {
 	m := f.latest()
@@ -252,7 +256,7 @@ func (f *fake) compact() ulid.ULID {
 	return out
 }
 
-// now is a collector without a minimum age.
+// anyAge are the options of a pass without a minimum age.
 var anyAge = Options{MinAge: -1}
 
 func (f *fake) collector(o Options) *Collector { return f.collectorOn(f.mem, o) }
