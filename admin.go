@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -41,7 +42,14 @@ type AdminOptions struct {
 // stores. All methods are safe for concurrent use, in any number of processes. They return
 // ErrNoDatabase where there is no database, and ErrClosed after Close.
 type Admin struct {
-	h           *handle
+	h      *handle
+	calls  calls
+	stored atomic.Pointer[versions]
+}
+
+// versions are the numbered objects of the database. They remember what they have read.
+type versions struct {
+	manifests   *manifest.Store
 	compactions *manifest.CompactionsStore
 }
 
@@ -65,27 +73,41 @@ func NewAdmin(location string, o *AdminOptions) (*Admin, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Admin{h: h, compactions: manifest.NewCompactionsStore(h.component("compactions", h.raw), h.path, conf.env)}, nil
+	a := &Admin{h: h}
+	a.forget()
+	return a, nil
 }
+
+// forget makes the Admin look anew at what there is.
+func (a *Admin) forget() {
+	s := a.h.component("admin", a.h.raw)
+	a.stored.Store(&versions{
+		manifests:   manifest.NewStore(s, a.h.path, a.h.conf.env),
+		compactions: manifest.NewCompactionsStore(s, a.h.path, a.h.conf.env),
+	})
+}
+
+func (a *Admin) manifests() *manifest.Store              { return a.stored.Load().manifests }
+func (a *Admin) compactions() *manifest.CompactionsStore { return a.stored.Load().compactions }
 
 // Close ends the Admin and whatever runs in it. It may be called again.
 func (a *Admin) Close() error {
 	a.h.fail(ErrClosed)
+	a.calls.end()
 	a.h.cancel()
 	return nil
 }
 
 // begin checks that the Admin is open and bounds ctx by its life.
-func (a *Admin) begin(ctx context.Context) (context.Context, context.CancelFunc, error) {
+func (a *Admin) begin(ctx context.Context) (context.Context, func(), error) {
 	if err := a.h.latched(); err != nil {
 		return nil, nil, err
 	}
 	if err := ctx.Err(); err != nil {
 		return nil, nil, err
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	stop := context.AfterFunc(a.h.life, cancel)
-	return ctx, func() { stop(); cancel() }, nil
+	ctx, stop := a.calls.begin(ctx)
+	return ctx, stop, nil
 }
 
 // done is the end of every call: ErrClosed when Close has ended it.
@@ -108,7 +130,7 @@ func (a *Admin) latest(ctx context.Context) (*manifest.Manifest, error) {
 		return nil, err
 	}
 	defer end()
-	m, err := a.h.manifests.Latest(ctx)
+	m, err := a.manifests().Latest(ctx)
 	return m, a.done("read the latest manifest", err)
 }
 
@@ -183,7 +205,7 @@ func (a *Admin) change(ctx context.Context, op string, id uuid.UUID, mutate func
 		return Checkpoint{}, err
 	}
 	defer end()
-	m, err := update(ctx, a.h.manifests, mutate)
+	m, err := update(ctx, a.manifests(), mutate)
 	if err != nil {
 		return Checkpoint{}, a.done(op, err)
 	}
@@ -198,7 +220,7 @@ func (a *Admin) DeleteCheckpoint(ctx context.Context, id uuid.UUID) error {
 		return err
 	}
 	defer end()
-	_, err = update(ctx, a.h.manifests, func(m *manifest.Manifest) error { return removeCheckpoint(m, id) })
+	_, err = update(ctx, a.manifests(), func(m *manifest.Manifest) error { return removeCheckpoint(m, id) })
 	return a.done("delete a checkpoint", err)
 }
 
@@ -222,13 +244,13 @@ func (a *Admin) ReadManifest(ctx context.Context, id uint64) (*manifest.Manifest
 	if id == 0 {
 		return a.latest(ctx)
 	}
-	return readVersion(ctx, a, "manifest", id, a.h.manifests.Read)
+	return readVersion(ctx, a, "manifest", id, a.manifests().Read)
 }
 
 // ListManifests returns the stored versions of the manifest with from <= id < to, ascending;
 // to 0 = no end. Ids that were collected are missing.
 func (a *Admin) ListManifests(ctx context.Context, from, to uint64) ([]ManifestInfo, error) {
-	return a.listVersions(ctx, "list manifests", from, to, a.h.manifests.List)
+	return a.listVersions(ctx, "list manifests", from, to, a.manifests().List)
 }
 
 // ReadCompactions reads one version of the compactor's state, 0 = the newest. ErrNotFound when
@@ -236,9 +258,9 @@ func (a *Admin) ListManifests(ctx context.Context, from, to uint64) ([]ManifestI
 func (a *Admin) ReadCompactions(ctx context.Context, id uint64) (*manifest.Compactions, error) {
 	return readVersion(ctx, a, "compactions", id, func(ctx context.Context, id uint64) (*manifest.Compactions, error) {
 		if id != 0 {
-			return a.compactions.Read(ctx, id)
+			return a.compactions().Read(ctx, id)
 		}
-		c, err := a.compactions.Latest(ctx)
+		c, err := a.compactions().Latest(ctx)
 		if errors.Is(err, manifest.ErrNoCompactions) {
 			err = objstore.ErrNotFound
 		}
@@ -248,7 +270,7 @@ func (a *Admin) ReadCompactions(ctx context.Context, id uint64) (*manifest.Compa
 
 // ListCompactions returns the stored versions of the compactor's state, as ListManifests does.
 func (a *Admin) ListCompactions(ctx context.Context, from, to uint64) ([]ManifestInfo, error) {
-	return a.listVersions(ctx, "list compactions", from, to, a.compactions.List)
+	return a.listVersions(ctx, "list compactions", from, to, a.compactions().List)
 }
 
 // readVersion reads a version that a person has named: one that is missing is ErrNotFound,
@@ -261,7 +283,7 @@ func readVersion[T any](ctx context.Context, a *Admin, what string, id uint64, r
 	defer end()
 	v, err := read(ctx, id)
 	if errors.Is(err, objstore.ErrNotFound) {
-		if _, err = a.h.manifests.Latest(ctx); err == nil {
+		if _, err = a.manifests().Latest(ctx); err == nil {
 			return nil, fmt.Errorf("%w: no %s %d of %q", ErrNotFound, what, id, a.h.path)
 		}
 	}
@@ -282,7 +304,7 @@ func (a *Admin) listVersions(ctx context.Context, op string, from, to uint64, li
 	defer end()
 	vs, err := list(ctx, from, to)
 	if err == nil && len(vs) == 0 {
-		_, err = a.h.manifests.Latest(ctx) // nothing there, or no database?
+		_, err = a.manifests().Latest(ctx) // nothing there, or no database?
 	}
 	return vs, a.done(op, err)
 }

@@ -22,12 +22,14 @@ const (
 )
 
 // A WriteBatch collects operations that become visible and durable together. The zero value
-// is ready. A later operation on a key replaces earlier ones on it. It belongs to one
-// goroutine. A bad operation (an empty or oversize key, ...) is reported by Write.
+// is ready. A later put or delete on a key replaces earlier operations on it; a merge is
+// added to them. It belongs to one goroutine. A bad operation (an empty or oversize key, ...)
+// is reported by Write.
 type WriteBatch struct {
-	buf []byte // keys and values, back to back
-	ops []batchOp
-	err error
+	buf    []byte // keys and values, back to back
+	ops    []batchOp
+	err    error
+	merges bool // one was added, perhaps replaced since
 }
 
 // batchOp is 40 bytes: a batch is mostly these.
@@ -50,15 +52,30 @@ func (b *WriteBatch) Put(key, value []byte) { b.add(kv.Put, key, value, ttlDefau
 
 // PutWithOptions adds a put. Only TTL and ExpireAt apply; NoWait or Seq is ErrInvalid.
 func (b *WriteBatch) PutWithOptions(key, value []byte, o *PutOptions) {
+	b.addWith(kv.Put, key, value, o)
+}
+
+// Merge adds a merge operand with the database's default TTL. Operands of one key are combined
+// in the batch, with each other and with the put or delete before them; so they, and that put or
+// delete, must agree in their TTL, else Write is ErrInvalid.
+func (b *WriteBatch) Merge(key, operand []byte) { b.MergeWithOptions(key, operand, nil) }
+
+// MergeWithOptions adds a merge operand. Only TTL and ExpireAt apply; NoWait or Seq is
+// ErrInvalid.
+func (b *WriteBatch) MergeWithOptions(key, operand []byte, o *PutOptions) {
+	b.addWith(kv.Merge, key, operand, o)
+}
+
+func (b *WriteBatch) addWith(kind kv.Kind, key, value []byte, o *PutOptions) {
 	if o == nil {
 		o = &PutOptions{}
 	}
 	if o.NoWait || o.Seq != 0 {
-		b.fail(invalidf("NoWait and Seq belong to the whole batch, not to a put in it"))
+		b.fail(invalidf("NoWait and Seq belong to the whole batch, not to a write in it"))
 		return
 	}
 	ttl, abs := o.ttl()
-	b.add(kv.Put, key, value, ttl, abs)
+	b.add(kind, key, value, ttl, abs)
 }
 
 // Delete adds a delete.
@@ -71,7 +88,7 @@ func (b *WriteBatch) Len() int { return len(b.ops) }
 func (b *WriteBatch) Size() int { return len(b.buf) }
 
 // Reset empties the batch and keeps its memory.
-func (b *WriteBatch) Reset() { b.buf, b.ops, b.err = b.buf[:0], b.ops[:0], nil }
+func (b *WriteBatch) Reset() { b.buf, b.ops, b.err, b.merges = b.buf[:0], b.ops[:0], nil, false }
 
 func (b *WriteBatch) fail(err error) {
 	if b.err == nil {
@@ -84,6 +101,7 @@ func (b *WriteBatch) add(kind kv.Kind, key, value []byte, ttl int64, abs bool) {
 		b.fail(err)
 		return
 	}
+	b.merges = b.merges || kind == kv.Merge
 	off := len(b.buf)
 	b.buf = append(append(b.buf, key...), value...)
 	b.ops = append(b.ops, batchOp{off: off, keyLen: uint32(len(key)), valLen: uint32(len(value)), kind: kind, ttl: ttl, abs: abs})
@@ -138,7 +156,9 @@ type rowSet struct {
 	rows  []kv.Entry
 	ttl   []rowTTL
 	order []sortItem
-	bytes int // keys and values
+	bytes int            // keys and values
+	ops   int            // operations that were not replaced
+	check *conflictCheck // what must not have been committed meanwhile; nil for plain writes
 }
 
 type rowTTL struct {
@@ -155,12 +175,17 @@ var rowSets = sync.Pool{New: func() any { return new(rowSet) }}
 
 func (s *rowSet) release() {
 	clear(s.rows)
-	s.rows, s.ttl, s.order, s.bytes = s.rows[:0], s.ttl[:0], s.order[:0], 0
+	s.rows, s.ttl, s.order, s.bytes, s.ops, s.check = s.rows[:0], s.ttl[:0], s.order[:0], 0, 0, nil
 	rowSets.Put(s)
 }
 
-// rowSet sorts the batch by key and keeps the last operation on each. The rows alias b.
-func (b *WriteBatch) rowSet() *rowSet {
+// rowSet sorts the batch by key and makes one row of the operations on each: the last put or
+// delete, with the merges behind it combined by op. The rows alias b. It runs outside every
+// lock.
+func (b *WriteBatch) rowSet(op kv.MergeOperator, defaultTTL int64) (*rowSet, error) {
+	if b.merges && op == nil {
+		return nil, errNoOperator
+	}
 	s := rowSets.Get().(*rowSet)
 	sorted := true
 	for i := range b.ops {
@@ -179,23 +204,41 @@ func (b *WriteBatch) rowSet() *rowSet {
 			return cmp.Compare(x.op, y.op)
 		})
 	}
-	for i, it := range s.order {
-		op := &b.ops[it.op]
-		if i+1 < len(s.order) && s.order[i+1].prefix == it.prefix && bytes.Equal(b.key(int(it.op)), b.key(int(s.order[i+1].op))) {
-			continue // replaced by a later operation of the batch
+	for i := 0; i < len(s.order); {
+		end := i + 1 // behind the operations on this key
+		for end < len(s.order) && s.order[end].prefix == s.order[i].prefix && bytes.Equal(b.key(int(s.order[i].op)), b.key(int(s.order[end].op))) {
+			end++
 		}
-		k := op.off + int(op.keyLen)
-		v := k + int(op.valLen)
-		s.rows = append(s.rows, kv.Entry{Key: b.buf[op.off:k:k], Value: b.buf[k:v:v], Kind: op.kind, ExpireTS: kv.NoTS})
-		s.ttl = append(s.ttl, rowTTL{op.ttl, op.abs})
-		s.bytes += v - op.off
+		at := int(s.order[end-1].op)
+		last := &b.ops[at]
+		row := kv.Entry{Key: b.key(at), Value: b.value(at), Kind: last.kind, ExpireTS: kv.NoTS}
+		if s.ops++; last.kind == kv.Merge {
+			n, err := b.combine(&row, s.order[i:end], op, defaultTTL)
+			if err != nil {
+				s.release()
+				return nil, err
+			}
+			s.ops += n - 1
+		}
+		s.rows = append(s.rows, row)
+		s.ttl = append(s.ttl, rowTTL{last.ttl, last.abs})
+		s.bytes += len(row.Key) + len(row.Value)
+		i = end
 	}
-	return s
+	return s, nil
+}
+
+func (b *WriteBatch) value(i int) []byte {
+	op := &b.ops[i]
+	at := op.off + int(op.keyLen)
+	end := at + int(op.valLen)
+	return b.buf[at:end:end]
 }
 
 func (b *WriteBatch) key(i int) []byte {
 	op := &b.ops[i]
-	return b.buf[op.off : op.off+int(op.keyLen)]
+	end := op.off + int(op.keyLen)
+	return b.buf[op.off:end:end]
 }
 
 func keyPrefix(k []byte) uint64 {

@@ -114,6 +114,7 @@ func (db *DB) CreateCheckpoint(ctx context.Context, s CheckpointScope, o *Checkp
 	if err := db.latched(); err != nil {
 		return Checkpoint{}, err
 	}
+	db.stats.checkpoints.add(1)
 	switch {
 	case o.Source != uuid.Nil:
 		ck, err = db.copyCheckpoint(ctx, ck, o.Source)
@@ -165,10 +166,14 @@ func (db *DB) fullCheckpoint(ctx context.Context, ck Checkpoint) (Checkpoint, er
 		db.wal.Cut()
 	}
 	db.bounds.add(b)
-	if db.state.Load().mem.Len() > 0 {
+	froze := db.state.Load().mem.Len() > 0
+	if froze {
 		db.freezeLocked()
 	}
 	db.commitMu.Unlock()
+	if froze {
+		db.stats.freezes.add(1)
+	}
 	defer func() {
 		db.bounds.drop(b)
 		post(db.flusher.mailInst)

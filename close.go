@@ -3,7 +3,7 @@ package slatedb
 import (
 	"context"
 	"errors"
-	"sync"
+	"sync/atomic"
 
 	"github.com/slatedb/slatedb-go/internal/kv"
 	"github.com/slatedb/slatedb-go/manifest"
@@ -12,9 +12,10 @@ import (
 // closing makes Close idempotent: the first call does the work, the others wait for it and
 // return what it returned.
 type closing struct {
-	once sync.Once
-	done chan struct{}
-	err  error
+	begun atomic.Bool
+	done  chan struct{}
+	err   error
+	told  atomic.Bool // the listener knows that the handle has ended
 }
 
 // Close flushes everything and ends the handle. In order: writes are refused; the WAL and
@@ -36,12 +37,20 @@ func (db *DB) CloseWithOptions(ctx context.Context, o *CloseOptions) error {
 	if o.Flush > CloseNoFlush {
 		return invalidf("CloseOptions.Flush is %d, which is no kind of close", o.Flush)
 	}
-	db.closing.once.Do(func() {
+	if db.closing.begun.CompareAndSwap(false, true) {
 		db.closing.err = db.shutdown(ctx, o.Flush)
 		close(db.closing.done)
-	})
+		db.tellClosed(db.latched()) // last, since the listener may call Close again
+	}
 	<-db.closing.done
 	return db.closing.err
+}
+
+// tellClosed tells the listener once that the handle has ended.
+func (db *DB) tellClosed(err error) {
+	if db.closing.told.CompareAndSwap(false, true) {
+		emit(db, db.conf.EventListener.Closed, err)
+	}
 }
 
 func (db *DB) shutdown(ctx context.Context, kind CloseFlush) error {
@@ -76,7 +85,6 @@ func (db *DB) shutdown(ctx context.Context, kind CloseFlush) error {
 		return nil
 	}
 	db.conf.Logger.Info("slatedb: closed", "path", db.path, "seq", uint64(seq), "durable", uint64(db.durable.Load()), "err", err)
-	emit(db, db.conf.EventListener.Closed, end)
 	return err
 }
 

@@ -98,6 +98,13 @@ func (db *DB) commit(ctx context.Context, s *rowSet, ops int, o WriteOptions) (W
 		db.pressure.release(size)
 		return WriteHandle{}, invalidf("invalid sequence number %d, want more than %d and less than the largest", seq, last)
 	}
+	if s.check != nil {
+		if e := db.conflicts.check(s); e != nil {
+			db.commitMu.Unlock()
+			db.pressure.release(size)
+			return WriteHandle{}, e
+		}
+	}
 	if prefixes != nil {
 		if err := db.antichainLocked(prefixes); err != nil {
 			db.commitMu.Unlock()
@@ -136,11 +143,15 @@ func (db *DB) commit(ctx context.Context, s *rowSet, ops int, o WriteOptions) (W
 	for i := range s.rows {
 		mem.Add(&s.rows[i])
 	}
+	if db.conflicts.windows.n > 0 {
+		db.conflicts.record(s, seq)
+	}
 	db.newestCreate.Store(create)
 	db.committed.Store(uint64(seq))
 	db.commitMu.Unlock()
 
 	if froze {
+		db.stats.freezes.add(1)
 		db.flusher.wake()
 	}
 	if db.pressure.waiting.Load() > 0 {
@@ -157,7 +168,8 @@ func (db *DB) commit(ctx context.Context, s *rowSet, ops int, o WriteOptions) (W
 // waits up to so long and then fails; here create times are held instead.
 const clockLagEvent = 10 * time.Second
 
-// freezeLocked freezes the active memtable and returns the new one. commitMu is held.
+// freezeLocked freezes the active memtable and returns the new one. commitMu is held; the
+// caller counts it in stats.freezes when it is not.
 func (db *DB) freezeLocked() *memTable {
 	next := newMemTable()
 	db.stateMu.Lock()
@@ -167,7 +179,6 @@ func (db *DB) freezeLocked() *memTable {
 	old.frozen.Store(true)
 	db.state.Store(st.freeze(next))
 	db.stateMu.Unlock()
-	db.stats.freezes.n.Add(1)
 	return next
 }
 
@@ -177,10 +188,19 @@ func (db *DB) awaitDurable(ctx context.Context, seq kv.Seq) error {
 		return nil
 	}
 	if db.wal != nil {
-		return waited(ctx, db.wal.Wait(ctx, seq))
+		return db.waited(ctx, db.wal.Wait(ctx, seq))
 	}
 	db.flusher.want(seq)
-	return waited(ctx, db.durable.Wait(ctx, seq))
+	return db.waited(ctx, db.durable.Wait(ctx, seq))
+}
+
+// waited is the function below. Waiters learn of a failure before its task has ended the
+// handle, so it is ended here too: after a call that said so, no other finds it working.
+func (db *DB) waited(ctx context.Context, err error) error {
+	if err = waited(ctx, err); errors.Is(err, ErrClosed) && err != ErrClosed {
+		db.fail(err)
+	}
+	return err
 }
 
 // waited turns what a wait ended with into what a caller sees: ctx's error as itself, and

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"iter"
 	"sync"
+	"sync/atomic"
 
+	"github.com/slatedb/slatedb-go/compactor"
 	"github.com/slatedb/slatedb-go/internal/kv"
 	"github.com/slatedb/slatedb-go/manifest"
 	"github.com/slatedb/slatedb-go/wal"
@@ -27,9 +29,17 @@ type DB struct {
 	commitMu   sync.Mutex
 	lastSeq    kv.Seq // newest number handed out
 	lastCreate int64  // newest create time given
+	conflicts  tracker
+
+	pins                    pins // numbers that live snapshots and transactions read at
+	liveSnapshots, liveTxns atomic.Int64
 
 	stateMu sync.Mutex // transitions of state; readers only load it
 
+	compactor *compactor.Compactor // nil when disabled
+	grown     chan struct{}        // mail for the compactor: L0 has grown
+
+	keeper  keeper
 	tasks   tasks
 	closing closing
 }
@@ -79,6 +89,47 @@ func (db *DB) DeleteWithOptions(ctx context.Context, key []byte, o *WriteOptions
 	return db.commitRow(ctx, kv.Tombstone, key, nil, ttlNone, false, *o)
 }
 
+// Merge adds an operand to a key and returns when that is durable. Options.MergeOperator
+// combines it with what lies below when the key is read; without one Merge is ErrInvalid.
+func (db *DB) Merge(ctx context.Context, key, operand []byte) error {
+	_, err := db.MergeWithOptions(ctx, key, operand, nil)
+	return err
+}
+
+// MergeWithOptions adds an operand to a key. Without NoWait it returns when that is durable.
+// Of the times at which the operands of a key and the value below them expire, the earliest
+// is that of the result.
+func (db *DB) MergeWithOptions(ctx context.Context, key, operand []byte, o *PutOptions) (WriteHandle, error) {
+	if db.conf.MergeOperator == nil {
+		return WriteHandle{}, errNoOperator
+	}
+	if o == nil {
+		o = &PutOptions{}
+	}
+	ttl, abs := o.ttl()
+	return db.commitRow(ctx, kv.Merge, key, operand, ttl, abs, WriteOptions{NoWait: o.NoWait, Seq: o.Seq})
+}
+
+// PutIf stores a value if the condition holds when it is committed: no other write of the
+// key comes between the look at the key and the put. Else it is ErrConditionFailed and
+// nothing is written. Without NoWait it returns when the value is durable. An expired entry
+// counts as absent.
+func (db *DB) PutIf(ctx context.Context, key, value []byte, c Condition, o *PutOptions) (WriteHandle, error) {
+	if o == nil {
+		o = &PutOptions{}
+	}
+	ttl, abs := o.ttl()
+	return db.commitIf(ctx, kv.Put, key, value, ttl, abs, c, WriteOptions{NoWait: o.NoWait, Seq: o.Seq})
+}
+
+// DeleteIf removes a key if the condition holds, as PutIf stores one.
+func (db *DB) DeleteIf(ctx context.Context, key []byte, c Condition, o *WriteOptions) (WriteHandle, error) {
+	if o == nil {
+		o = &WriteOptions{}
+	}
+	return db.commitIf(ctx, kv.Tombstone, key, nil, ttlNone, false, c, *o)
+}
+
 // Write commits a batch, all or nothing, and returns when it is durable. An empty batch
 // succeeds and writes nothing. The batch is unchanged afterwards.
 func (db *DB) Write(ctx context.Context, b *WriteBatch) error {
@@ -100,8 +151,11 @@ func (db *DB) WriteWithOptions(ctx context.Context, b *WriteBatch, o *WriteOptio
 	if len(b.ops) == 0 {
 		return WriteHandle{}, db.latched()
 	}
-	s := b.rowSet()
-	h, err := db.commit(ctx, s, len(s.rows), *o)
+	s, err := b.rowSet(db.conf.MergeOperator, db.conf.defaultTTL)
+	if err != nil {
+		return WriteHandle{}, err
+	}
+	h, err := db.commit(ctx, s, s.ops, *o)
 	s.release()
 	if err != nil || o.NoWait {
 		return h, err
@@ -128,6 +182,9 @@ func (db *DB) FlushWithOptions(ctx context.Context, o *FlushOptions) error {
 	if err := db.latched(); err != nil {
 		return err
 	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	db.stats.flushes.add(1)
 	return db.flushTo(ctx, o.Type)
 }
@@ -138,14 +195,14 @@ func (db *DB) flushTo(ctx context.Context, typ FlushType) error {
 		if db.durable.Load() < seq {
 			db.stats.walFlushRequests.add(1)
 			if err := db.wal.Flush(ctx); err != nil {
-				return waited(ctx, err)
+				return db.waited(ctx, err)
 			}
 		}
 	} else if typ == FlushWAL {
 		return invalidf("FlushWAL: the WAL is off")
 	}
 	if typ == FlushMemtable && db.flusher.l0Seq.Load() < seq {
-		return waited(ctx, db.flusher.flush(ctx, seq))
+		return db.waited(ctx, db.flusher.flush(ctx, seq))
 	}
 	return nil
 }
@@ -201,6 +258,21 @@ func (db *DB) ScanWithOptions(ctx context.Context, r Range, o *ScanOptions) (*It
 // last pair. The entry's slices live until the next step; Entry.Clone keeps them.
 func (db *DB) Entries(ctx context.Context, r Range, o *ScanOptions) iter.Seq2[Entry, error] {
 	return db.entriesWith(ctx, r, o)
+}
+
+// Snapshot returns the database as it is now: what was committed before the call, and nothing
+// later. Close it.
+func (db *DB) Snapshot() (*Snapshot, error) { return db.snapshot() }
+
+// Begin starts a transaction. It must end with Commit or Rollback. The program shown at
+// Update is shorter and runs conflicts again.
+func (db *DB) Begin(l IsolationLevel) (*Txn, error) { return db.begin(l) }
+
+// Update runs f in a transaction and commits it; nil means durable. An error of f rolls back
+// and comes back as it is. On a conflict f runs again, in a new transaction and after a
+// jittered pause, until ctx ends. f does not commit, and it does not keep tx.
+func (db *DB) Update(ctx context.Context, l IsolationLevel, f func(tx *Txn) error) error {
+	return db.update(ctx, l, f)
 }
 
 // Metrics returns a snapshot of the handle's figures.

@@ -17,6 +17,7 @@ import (
 // testOptions are quiet, with caches of their own and no limit on L0, on a memory store.
 func testOptions() *Options {
 	return &Options{
+		DisableCompactor: true, DisableGC: true,
 		Store: objstore.NewMemory(), Logger: quiet, BlockCacheBytes: 8 << 20, MetaCacheBytes: 8 << 20,
 		L0MaxSSTs: 1 << 20, L0MaxSSTsPerKey: 1 << 20,
 	}

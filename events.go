@@ -4,8 +4,10 @@ import "time"
 
 // An EventListener is told about rare, important moments of a handle. Set the fields that
 // matter; nil ones are skipped. Calls come from background goroutines and from writers, one
-// at a time per kind or not, with no lock of the handle held; they must return soon. A panic
-// in one is logged and dropped.
+// at a time per kind or not, with no lock of the handle held; they must return soon: what
+// calls waits meanwhile. So a function may read and write with NoWait, but a write that waits,
+// a flush or a Close in it would wait for itself; only Closed, which comes once, may call Close.
+// A panic in one is logged and dropped.
 type EventListener struct {
 	// WriteStall: writers wait because MaxUnflushedBytes is reached.
 	WriteStall func(StallInfo)

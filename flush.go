@@ -13,6 +13,7 @@ import (
 
 	"github.com/slatedb/slatedb-go/internal/kv"
 	"github.com/slatedb/slatedb-go/internal/merging"
+	"github.com/slatedb/slatedb-go/internal/seam"
 	"github.com/slatedb/slatedb-go/internal/watermark"
 	"github.com/slatedb/slatedb-go/manifest"
 	"github.com/slatedb/slatedb-go/objstore"
@@ -158,16 +159,20 @@ func (f *flusher) dispatch(ctx context.Context) error {
 
 // sleep waits for mail, for d (0 = no timer) or for ctx.
 func (f *flusher) sleep(ctx context.Context, d time.Duration) error {
+	return waitMail(ctx, f.db.conf.env, f.mail, d)
+}
+
+func waitMail(ctx context.Context, env *seam.Env, mail <-chan struct{}, d time.Duration) error {
 	var timer <-chan time.Time
 	if d > 0 {
-		t := f.db.conf.env.Clock.NewTimer(d)
+		t := env.Clock.NewTimer(d)
 		defer t.Stop()
 		timer = t.C()
 	}
 	select {
 	case <-ctx.Done():
 		return ctx.Err()
-	case <-f.mail:
+	case <-mail:
 	case <-timer:
 	}
 	return ctx.Err()
@@ -192,7 +197,8 @@ func (f *flusher) freezeWanted() time.Duration {
 	now := f.db.conf.env.Clock.Now()
 	if !urgent {
 		gap := max(f.db.conf.FlushInterval, f.db.conf.MinFlushGap)
-		if due := f.lastFreeze.Add(gap); now.Before(due) && !f.lastFreeze.IsZero() {
+		// A clock that went back behind the last freeze must not hold up the next one.
+		if due := f.lastFreeze.Add(gap); now.Before(due) && !now.Before(f.lastFreeze) {
 			return due.Sub(now)
 		}
 	}
@@ -201,11 +207,15 @@ func (f *flusher) freezeWanted() time.Duration {
 	f.mu.Unlock()
 	f.db.commitMu.Lock()
 	mem := f.db.state.Load().mem
-	if mem.Len() > 0 && mem.firstSeq <= wanted {
+	froze := mem.Len() > 0 && mem.firstSeq <= wanted
+	if froze {
 		f.db.freezeLocked()
 		f.lastFreeze = now
 	}
 	f.db.commitMu.Unlock()
+	if froze {
+		f.db.stats.freezes.add(1)
+	}
 	return 0
 }
 
@@ -515,6 +525,7 @@ func (f *flusher) publish(ctx context.Context, jobs []*flushJob) error {
 	}
 	db.changed.signal()
 	f.wake()
+	post(db.grown)
 	now := db.conf.env.Clock.Now()
 	for _, j := range jobs {
 		db.stats.memtableFlushes.add(1)
@@ -538,7 +549,8 @@ func cleanStop(ctx context.Context, err error) error {
 func unavailable(err error) error {
 	switch {
 	case err == nil, errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded),
-		errors.Is(err, ErrUnavailable), errors.Is(err, ErrClosed), errors.Is(err, ErrCorrupt), errors.Is(err, ErrInvalid), errors.Is(err, ErrInternal):
+		errors.Is(err, ErrUnavailable), errors.Is(err, ErrClosed), errors.Is(err, ErrCorrupt), errors.Is(err, ErrInvalid), errors.Is(err, ErrInternal),
+		errors.Is(err, ErrNotFound):
 		return err
 	case errors.Is(err, objstore.ErrOutcomeUnknown):
 		return fmt.Errorf("%w: %w", ErrOutcomeUnknown, err)

@@ -1,5 +1,7 @@
 package slatedb
 
+import "github.com/slatedb/slatedb-go/sst"
+
 // initGauges registers the figures that are computed when asked for.
 func (h *handle) initGauges() {
 	st := func(f func(*state) int) func() float64 {
@@ -36,6 +38,11 @@ func (h *handle) initGauges() {
 		}
 		return n
 	}))
+	h.stats.gauge("slatedb.db.sst_count", st(func(s *state) int {
+		seen := make(map[sst.ID]struct{})
+		s.eachView(func(v *sst.ViewReader) { seen[v.Reader().Handle().ID] = struct{}{} })
+		return len(seen)
+	}))
 	h.stats.gauge("slatedb.db.external_db_count", st(func(s *state) int { return len(s.man.External) }))
 }
 
@@ -48,6 +55,13 @@ func (db *DB) initGauges() {
 		}
 		return float64(n)
 	})
+	db.stats.gauge("slatedb.db.snapshot_count", func() float64 { return float64(db.liveSnapshots.Load()) })
+	db.stats.gauge("slatedb.db.transaction_count", func() float64 { return float64(db.liveTxns.Load()) })
+	db.stats.gauge("slatedb.db.transaction_tracked_keys", func() float64 {
+		db.commitMu.Lock()
+		defer db.commitMu.Unlock()
+		return float64(db.conflicts.count)
+	})
 	if db.wal != nil {
 		db.stats.gauge("slatedb.wal.wal_buffer_estimated_bytes", func() float64 { return float64(db.wal.BufferedBytes()) })
 	}
@@ -59,6 +73,13 @@ func (h *handle) metrics() Metrics {
 	m := h.stats.snapshot()
 	add := func(name string, v float64, labels ...string) {
 		m.all = append(m.all, Metric{Name: name, Labels: labels, Value: v})
+	}
+	filters := h.ssts.Stats().Filters
+	for kind, label := range []string{sst.QueryPoint: "point", sst.QueryPrefix: "prefix", sst.QueryRange: "range"} {
+		f := &filters[kind]
+		add("slatedb.db.sst_filter_positive_count", float64(f.Positive), "kind", label)
+		add("slatedb.db.sst_filter_negative_count", float64(f.Negative), "kind", label)
+		add("slatedb.db.sst_filter_false_positive_count", float64(f.FalsePositive), "kind", label)
 	}
 	for _, r := range h.ledger.Snapshot() {
 		add("slatedb.object_store.request_count", float64(r.Requests), "component", r.Cause, "api", r.Method)

@@ -194,7 +194,7 @@ func TestGoldenDatabases018(t *testing.T) {
 				checkReads(t, r, wantMerged(t, r, wantRows(t, rows, r.now()), rows, r.now()))
 				require.NoError(t, r.Close(ctx))
 
-				o := &Options{Store: s, MergeOperator: concatOp, BlockTransformer: ro.BlockTransformer, FilterPolicies: ro.FilterPolicies,
+				o := &Options{DisableCompactor: true, DisableGC: true, Store: s, MergeOperator: concatOp, BlockTransformer: ro.BlockTransformer, FilterPolicies: ro.FilterPolicies,
 					Logger: quiet, BlockCacheBytes: 1 << 20, MetaCacheBytes: 1 << 20, ManifestPollInterval: -1, L0MaxSSTs: 1000, L0MaxSSTsPerKey: 1000}
 				if d.Name() == "segments" {
 					o.SegmentExtractor = slash("slash")
@@ -309,7 +309,7 @@ func TestGoldenDatabases017(t *testing.T) {
 			}
 			require.NoError(t, r.Close(ctx))
 
-			o := &Options{Store: s, Logger: quiet, MergeOperator: concatOp, BlockCacheBytes: 1 << 20, MetaCacheBytes: 1 << 20}
+			o := &Options{DisableCompactor: true, DisableGC: true, Store: s, Logger: quiet, MergeOperator: concatOp, BlockCacheBytes: 1 << 20, MetaCacheBytes: 1 << 20}
 			if name == "segments" {
 				_, err := Open(ctx, "golden/"+name, o)
 				require.ErrorIs(t, err, ErrInvalid)

@@ -59,7 +59,7 @@ func newHandle(ctx context.Context, location string, c *config) (*handle, error)
 	if c.Store == nil {
 		s, path, err := objstore.Resolve(ctx, location)
 		if err != nil {
-			return nil, err
+			return nil, unavailable(err)
 		}
 		h.raw, h.path = s, path
 	} else if err := objstore.ValidPath(location); err != nil {
@@ -113,10 +113,10 @@ func (h *handle) fail(err error) {
 	first := h.end.err == nil
 	if first {
 		h.end.err = err
+		h.ended.Store(true) // under the lock: a second failure must not find none latched
 	}
 	h.end.Unlock()
 	if first {
-		h.ended.Store(true)
 		h.changed.signal()
 	}
 }

@@ -15,6 +15,7 @@ import (
 // Close it; Close also reports what stopped a loop.
 type Iterator struct {
 	src   kv.Iterator
+	use   *tableUse // nil when nothing is kept for the iterator
 	cur   *kv.Entry // the current entry, nil when not on one
 	desc  bool
 	rng   kv.Range
@@ -59,6 +60,7 @@ func (it *Iterator) finish() {
 	}
 	it.cur, it.done = nil, true
 	it.err = it.src.Err()
+	it.release()
 }
 
 // Key returns the current key, valid until the next Next, Seek or Close; nil when the
@@ -172,10 +174,17 @@ func (it *Iterator) Close() error {
 	}
 	it.close, it.done = true, true
 	it.cur, it.seek = nil, nil
+	it.release()
 	if err := it.src.Close(); it.err == nil {
 		it.err = err
 	}
 	return it.err
+}
+
+// release tells the keeper that the iterator needs its tables no more.
+func (it *Iterator) release() {
+	it.use.end()
+	it.use = nil
 }
 
 // scan plans a scan of r, which is private to it. query, when not nil, lets tables be skipped
@@ -216,8 +225,14 @@ func (v *view) scan(ctx context.Context, r kv.Range, o *ScanOptions, query *sst.
 	if segs := v.st.overlapping(r); len(segs) > 0 {
 		sources = append(sources, newConcat(segs, &s.plan))
 	}
-	it.src = merging.Resolve(merging.New(it.desc, sources...), merging.ResolveOptions{
-		Desc: it.desc, Max: v.max, Now: s.now.get, Operator: v.h.conf.MergeOperator, KeysOnly: o.KeysOnly,
+	it.use = v.st.use
+	it.use.begin()
+	src, newest := merging.New(it.desc, sources...), v.max
+	if v.own != nil {
+		src, newest = v.own.over(src, r, it.desc, v.max), kv.MaxSeq
+	}
+	it.src = merging.Resolve(src, merging.ResolveOptions{
+		Desc: it.desc, Max: newest, Now: s.now.get, Operator: v.h.conf.MergeOperator, KeysOnly: o.KeysOnly,
 	})
 	return it, nil
 }

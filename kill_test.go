@@ -42,7 +42,8 @@ func killChild(dir string) {
 	r := rand.New(rand.NewPCG(seed, 1))
 	db, err := Open(ctx, dir, &Options{
 		L0SSTSizeBytes: 16 << 10, L0MaxSSTs: 1 << 20, L0MaxSSTsPerKey: 1 << 20, FlushInterval: time.Duration(1+r.IntN(5)) * time.Millisecond,
-		DisableWAL: false, Logger: quiet, Compression: Codec(r.IntN(5)), BlockCacheBytes: 1 << 20, MetaCacheBytes: 1 << 20,
+		Compactor: &CompactorOptions{Worker: &WorkerOptions{MaxSSTBytes: 64 << 10}}, GC: &GCOptions{MinAge: -1, Interval: 50 * time.Millisecond},
+		Logger: quiet, Compression: Codec(r.IntN(5)), BlockCacheBytes: 1 << 20, MetaCacheBytes: 1 << 20,
 	})
 	if err != nil {
 		fmt.Println("error", err)

@@ -2,6 +2,9 @@ package slatedb
 
 import (
 	"iter"
+	"slices"
+	"strings"
+	"sync"
 	"sync/atomic"
 )
 
@@ -84,8 +87,11 @@ type stats struct {
 	freezes, flushRequests, l0Uploads         counter
 	l0Installs, manifestRefreshes             counter
 	foldRead, foldFlush                       counter
+	txnConflicts, checkpoints                 counter
 	all                                       []*counter
 	gauges                                    []gauge
+	named                                     namedFigures
+	rec                                       MetricsRecorder
 }
 
 type gauge struct {
@@ -95,6 +101,7 @@ type gauge struct {
 }
 
 func (s *stats) init(rec MetricsRecorder) {
+	s.rec = rec
 	reg := func(c *counter, name string, labels ...string) {
 		c.name, c.labels, c.rec = name, labels, rec
 		s.all = append(s.all, c)
@@ -112,6 +119,8 @@ func (s *stats) init(rec MetricsRecorder) {
 	reg(&s.memtableIn, "slatedb.db.memtable_write_bytes")
 	reg(&s.foldRead, "slatedb.merge_operator_operands", "path", "read")
 	reg(&s.foldFlush, "slatedb.merge_operator_operands", "path", "flush")
+	reg(&s.txnConflicts, "slatedb.db.transaction_conflict_count")
+	reg(&s.checkpoints, "slatedb.memtable_flush.checkpoint_request_count")
 	reg(&s.walUploads, "slatedb.wal.wal_buffer_flushes")
 	reg(&s.walFlushRequests, "slatedb.wal.wal_buffer_flush_requests")
 	reg(&s.walBytes, "slatedb.wal.wal_flush_bytes")
@@ -134,5 +143,70 @@ func (s *stats) snapshot() Metrics {
 	for _, g := range s.gauges {
 		m.all = append(m.all, Metric{g.name, g.labels, g.value()})
 	}
+	m.all = append(m.all, s.named.all()...)
 	return m
+}
+
+// count and set are for roles that name their figures as they go.
+func (s *stats) count(name string, delta uint64, labels ...string) {
+	s.named.add(name, labels, float64(delta))
+	if s.rec != nil {
+		defer func() { _ = recover() }() // a user's callback never stops the engine
+		s.rec.Count(name, delta, labels...)
+	}
+}
+
+func (s *stats) set(name string, v float64, labels ...string) {
+	s.named.set(name, labels, v)
+	if s.rec != nil {
+		defer func() { _ = recover() }()
+		s.rec.Gauge(name, v, labels...)
+	}
+}
+
+// namedFigures are figures that are made on first use.
+type namedFigures struct {
+	mu sync.Mutex
+	m  map[string]*Metric
+}
+
+func (n *namedFigures) at(name string, labels []string) *Metric {
+	key := name + "\x00" + strings.Join(labels, "\x00")
+	f := n.m[key]
+	if f == nil {
+		f = &Metric{Name: name, Labels: slices.Clone(labels)}
+		if n.m == nil {
+			n.m = make(map[string]*Metric)
+		}
+		n.m[key] = f
+	}
+	return f
+}
+
+func (n *namedFigures) add(name string, labels []string, d float64) {
+	n.mu.Lock()
+	n.at(name, labels).Value += d
+	n.mu.Unlock()
+}
+
+func (n *namedFigures) set(name string, labels []string, v float64) {
+	n.mu.Lock()
+	n.at(name, labels).Value = v
+	n.mu.Unlock()
+}
+
+func (n *namedFigures) all() []Metric {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	out := make([]Metric, 0, len(n.m))
+	for _, f := range n.m {
+		out = append(out, *f)
+	}
+	slices.SortFunc(out, func(a, b Metric) int {
+		if c := strings.Compare(a.Name, b.Name); c != 0 {
+			return c
+		}
+		return slices.Compare(a.Labels, b.Labels)
+	})
+	return out
 }

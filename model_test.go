@@ -92,9 +92,13 @@ func modelOptions(t *rapid.T) Options {
 		Compression:    rapid.SampledFrom([]Codec{NoCompression, Snappy, Zlib, LZ4, Zstd}).Draw(t, "codec"),
 		DisableWAL:     rapid.IntRange(0, 3).Draw(t, "wal") == 0,
 		L0MaxSSTs:      1 << 20, L0MaxSSTsPerKey: 1 << 20, MaxUnflushedBytes: 64 << 20,
-		BlockCacheBytes: rapid.SampledFrom([]int64{-1, 4 << 10, 1 << 20}).Draw(t, "cache"),
-		MetaCacheBytes:  rapid.SampledFrom([]int64{-1, 4 << 10, 1 << 20}).Draw(t, "meta"),
-		FlushInterval:   -1, ManifestPollInterval: -1, Logger: quiet, MaxRetries: 1,
+		BlockCacheBytes:  rapid.SampledFrom([]int64{-1, 4 << 10, 1 << 20}).Draw(t, "cache"),
+		MetaCacheBytes:   rapid.SampledFrom([]int64{-1, 4 << 10, 1 << 20}).Draw(t, "meta"),
+		DisableCompactor: rapid.Bool().Draw(t, "nocompactor"), DisableGC: rapid.Bool().Draw(t, "nogc"),
+		Compactor: &CompactorOptions{SizeTiered: SizeTieredOptions{MinSources: 2}, TrivialMove: rapid.Bool().Draw(t, "move"),
+			Worker: &WorkerOptions{MaxSSTBytes: 2000, MinSubcompactionBytes: -1}},
+		GC:            &GCOptions{MinAge: -1},
+		FlushInterval: -1, ManifestPollInterval: -1, Logger: quiet, MaxRetries: 1,
 	}
 }
 

@@ -31,6 +31,7 @@ func Open(ctx context.Context, location string, o *Options) (*DB, error) {
 		return nil, err
 	}
 	db := &DB{handle: h}
+	db.conflicts.limit = conf.MaxUnflushedBytes / 4
 	db.closing.done = make(chan struct{})
 	if err := db.open(ctx); err != nil {
 		db.cancel()
@@ -64,11 +65,21 @@ func (db *DB) open(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("find the end of the WAL: %w", err)
 	}
-	if tail < m.WALLastSeen {
-		// That object was stored once, and nobody collects above the replay point. A fence
-		// here would cut off what is behind the hole.
-		name := sst.WALID(tail + 1).Object(db.path)
-		return sst.Corrupt(name, -1, fmt.Errorf("%w: it is gone, the log went up to %d", ErrCorrupt, m.WALLastSeen))
+	for tail < m.WALLastSeen {
+		// An object was stored once and is not there. When the replay point has moved on, it
+		// may have been collected while we probed. Otherwise the log has a hole, and a fence in
+		// it would cut off what is behind.
+		old := m
+		if m, err = db.manifests.Latest(ctx); err != nil {
+			return err
+		}
+		if m.ReplayAfterWAL == old.ReplayAfterWAL {
+			name := sst.WALID(tail + 1).Object(db.path)
+			return sst.Corrupt(name, -1, fmt.Errorf("%w: it is gone, the log went up to %d", ErrCorrupt, m.WALLastSeen))
+		}
+		if tail, err = wal.FindTail(ctx, walStore, env, db.path, m.ReplayAfterWAL); err != nil {
+			return fmt.Errorf("find the end of the WAL: %w", err)
+		}
 	}
 	env.Point("open.before-claim")
 	if db.fenced, err = db.manifests.AcquireWriter(ctx, manifest.AcquireOptions{}); err != nil {
@@ -228,6 +239,8 @@ func (db *DB) recover(ctx context.Context, walStore objstore.Store, m *manifest.
 		mt.maxCreate = max(mt.maxCreate, m.LastL0Tick)
 	}
 	db.tables(st)
+	db.keeper.mail = make(chan struct{}, 1)
+	st.use = &tableUse{keeper: &db.keeper}
 	db.state.Store(st)
 	db.newestCreate.Store(db.lastCreate)
 	db.committed.Store(uint64(db.lastSeq))
@@ -248,6 +261,10 @@ func (db *DB) start(walStore objstore.Store) {
 		db.durable.Advance(db.lastSeq)
 	}
 	db.flusher = newFlusher(db)
+	db.grown = make(chan struct{}, 1)
+	if !c.DisableCompactor {
+		db.compactor = db.newCompactor()
+	}
 	db.flusher.l0Seq.Advance(db.state.Load().man.LastL0Seq)
 	db.pressure.stall = db.writeStalled
 	db.pressure.relieve = db.flusher.relieve

@@ -1,6 +1,7 @@
 package slatedb
 
 import (
+	"fmt"
 	"io"
 	"log/slog"
 	"math"
@@ -134,6 +135,16 @@ type Options struct {
 	// 128 MiB of metadata for all handles together. Negative: no cache.
 	BlockCacheBytes, MetaCacheBytes int64
 
+	// Compactor are the options of the compactor that runs in this process, nil = defaults.
+	// DisableCompactor leaves compaction to other processes (Admin.RunCompactor): without
+	// any, flushing stops at L0MaxSSTs.
+	Compactor        *CompactorOptions
+	DisableCompactor bool
+	// GC are the options of the garbage collector that runs in this process, nil = defaults.
+	// DisableGC leaves it to other processes (Admin.RunGC).
+	GC        *GCOptions
+	DisableGC bool
+
 	// MaxRetries bounds the retries of one store request. The default is 0: no bound but the
 	// context.
 	MaxRetries int
@@ -183,6 +194,14 @@ const (
 	pollWhenIdle = 15 * time.Second
 )
 
+// nameOf asks a user's option for its name.
+func nameOf(field string, x interface{ Name() string }) (name string, err error) {
+	if err := seam.Guard(field+".Name", func() error { name = x.Name(); return nil }); err != nil {
+		return "", invalidf("%v", err)
+	}
+	return name, nil
+}
+
 func (o *Options) resolve() (*config, error) {
 	var c config
 	if o != nil {
@@ -223,15 +242,24 @@ func (o *Options) resolve() (*config, error) {
 		return nil, invalidf("MaxRetries is %d, want 0 or more", c.MaxRetries)
 	case c.BlockCache != nil && (c.BlockCacheBytes != 0 || c.MetaCacheBytes != 0):
 		return nil, invalidf("BlockCache and BlockCacheBytes or MetaCacheBytes are both set, want one of them")
-	case c.SegmentExtractor != nil && c.SegmentExtractor.Name() == "":
-		return nil, invalidf("SegmentExtractor has an empty name")
+	}
+	if c.SegmentExtractor != nil {
+		if name, err := nameOf("SegmentExtractor", c.SegmentExtractor); err != nil {
+			return nil, err
+		} else if name == "" {
+			return nil, invalidf("SegmentExtractor has an empty name")
+		}
 	}
 	for i, p := range c.FilterPolicies {
 		if p == nil {
 			return nil, invalidf("FilterPolicies[%d] is nil", i)
 		}
-		if len(p.Name()) > math.MaxUint16 {
-			return nil, invalidf("FilterPolicies[%d] has a name of %d bytes, want at most %d", i, len(p.Name()), math.MaxUint16)
+		name, err := nameOf(fmt.Sprintf("FilterPolicies[%d]", i), p)
+		if err != nil {
+			return nil, err
+		}
+		if len(name) > math.MaxUint16 {
+			return nil, invalidf("FilterPolicies[%d] has a name of %d bytes, want at most %d", i, len(name), math.MaxUint16)
 		}
 	}
 	if c.DefaultTTL > 0 {

@@ -83,27 +83,40 @@ func (p *pressure) wait(ctx context.Context, size int64) error {
 		if err := p.ended(); err != nil {
 			return err
 		}
-		used := p.used.Add(size)
-		if used <= p.limit || used == size {
+		used, ok := p.charge(size)
+		if ok {
 			return nil
 		}
-		p.used.Add(-size)
 		if first {
 			first = false
 			p.waiting.Add(1)
-			p.stall(used - size)
+			p.stall(used)
 		}
 		p.relieve()
 		t := p.env.Clock.NewTimer(stallLogEvery)
 		select {
 		case <-room:
 		case <-t.C():
-			p.log(used - size)
+			p.log(used)
 		case <-ctx.Done():
 			t.Stop()
 			return fmt.Errorf("waiting for room in memory: %w", ctx.Err())
 		}
 		t.Stop()
+	}
+}
+
+// charge charges size if there is room. It never does so for a moment only: another waiter
+// that saw the moment would wait on, and nobody would be left to wake it.
+func (p *pressure) charge(size int64) (used int64, ok bool) {
+	for {
+		used = p.used.Load()
+		if used > 0 && used+size > p.limit {
+			return used, false
+		}
+		if p.used.CompareAndSwap(used, used+size) {
+			return used, true
+		}
 	}
 }
 

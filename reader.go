@@ -15,19 +15,22 @@ import (
 	"github.com/slatedb/slatedb-go/cache"
 	"github.com/slatedb/slatedb-go/internal/kv"
 	"github.com/slatedb/slatedb-go/internal/seam"
-	"github.com/slatedb/slatedb-go/manifest"
 	"github.com/slatedb/slatedb-go/objstore"
-	"github.com/slatedb/slatedb-go/wal"
 )
 
 // ReaderMode tells how a Reader follows the database.
 type ReaderMode uint8
 
-// The modes of a Reader. This release opens FollowLatest and PinnedCheckpoint; the managed
-// mode, which writes checkpoints, comes with compaction and garbage collection.
+// The modes of a Reader.
 const (
+	// ManagedCheckpoint (the default) holds a checkpoint of its own, so that nothing it reads
+	// is collected, and moves it along as the database progresses. It writes to the manifest.
 	ManagedCheckpoint ReaderMode = iota
+	// PinnedCheckpoint shows what an existing checkpoint pins and never changes. The caller
+	// keeps the checkpoint alive.
 	PinnedCheckpoint
+	// FollowLatest writes nothing at all and nothing protects what it reads: a read may meet
+	// an object that was collected.
 	FollowLatest
 )
 
@@ -39,6 +42,10 @@ type ReaderOptions struct {
 	// PollInterval is how often the reader looks for news. The default is 10s. Negative:
 	// only Refresh does.
 	PollInterval time.Duration
+	// CheckpointLifetime is how long a managed reader's checkpoint outlives a reader that has
+	// died; a live one renews it at half of that. At least 1s and at least twice
+	// PollInterval. The default is 600s.
+	CheckpointLifetime time.Duration
 	// SkipWALReplay reads only what has reached tables.
 	SkipWALReplay bool
 
@@ -61,36 +68,32 @@ type ReaderOptions struct {
 type Reader struct {
 	*handle
 	walStore objstore.Store
+	mode     ReaderMode
 	poll     time.Duration
 	skipWAL  bool
-	pinned   bool
+	leases   leases // of ManagedCheckpoint
 	consumed uint64 // WAL objects up to this one are in the state or below; under busy
 
 	busy   chan struct{} // one refresh at a time
+	calls  calls
 	wg     sync.WaitGroup
+	open   context.Context // ends when Close begins
 	cancel context.CancelFunc
 	once   sync.Once
+	closed error // what Close returned
 }
 
 var _ ReadOps = (*Reader)(nil)
 
 // OpenReader opens a database for reading. It never fences the writer. ErrNoDatabase when
-// there is none.
+// there is none, ErrNotFound when there is no such checkpoint.
 func OpenReader(ctx context.Context, location string, o *ReaderOptions) (*Reader, error) {
 	if o == nil {
 		o = &ReaderOptions{}
 	}
-	mode := o.Mode
-	if o.CheckpointID != uuid.Nil {
-		mode = PinnedCheckpoint
-	}
-	switch {
-	case mode == ManagedCheckpoint:
-		return nil, invalidf("ReaderOptions.Mode: ManagedCheckpoint is not supported by this release, use FollowLatest or set CheckpointID")
-	case mode > FollowLatest:
-		return nil, invalidf("ReaderOptions.Mode is %d, which is no mode", o.Mode)
-	case mode == PinnedCheckpoint && o.CheckpointID == uuid.Nil:
-		return nil, invalidf("ReaderOptions.CheckpointID is not set, which PinnedCheckpoint needs")
+	mode, life, err := o.mode()
+	if err != nil {
+		return nil, err
 	}
 	conf, err := (&Options{
 		Store: o.Store, WALStore: o.WALStore, MergeOperator: o.MergeOperator, SegmentExtractor: o.SegmentExtractor,
@@ -105,21 +108,48 @@ func OpenReader(ctx context.Context, location string, o *ReaderOptions) (*Reader
 	if err != nil {
 		return nil, err
 	}
-	r := &Reader{handle: h, poll: orDefault(o.PollInterval, 10*time.Second), skipWAL: o.SkipWALReplay,
-		pinned: mode == PinnedCheckpoint, busy: make(chan struct{}, 1)}
+	r := &Reader{handle: h, mode: mode, poll: orDefault(o.PollInterval, defaultReaderPoll), skipWAL: o.SkipWALReplay, busy: make(chan struct{}, 1)}
+	r.leases.life = life
 	r.walStore = h.component("wal", h.rawWAL)
+	r.open, r.cancel = context.WithCancel(h.life)
 	if err := r.openAt(ctx, o.CheckpointID); err != nil {
 		h.cancel()
+		if h.ownCache != nil {
+			h.ownCache.Close()
+		}
 		return nil, fmt.Errorf("open reader of %s: %w", location, unavailable(err))
 	}
 	h.initGauges()
-	pctx, cancel := context.WithCancel(h.life)
-	r.cancel = cancel
-	if !r.pinned && r.poll > 0 {
+	if every := r.interval(); every > 0 {
 		r.wg.Add(1)
-		conf.env.Spawn("reader-poll", func() { defer r.wg.Done(); r.follow(pctx) })
+		conf.env.Spawn("reader-poll", func() { defer r.wg.Done(); r.follow(every) })
 	}
 	return r, nil
+}
+
+const (
+	defaultReaderPoll     = 10 * time.Second
+	defaultReaderLifetime = 600 * time.Second
+)
+
+// mode checks the options that make the mode.
+func (o *ReaderOptions) mode() (ReaderMode, time.Duration, error) {
+	mode, poll, life := o.Mode, orDefault(o.PollInterval, defaultReaderPoll), orDefault(o.CheckpointLifetime, defaultReaderLifetime)
+	if o.CheckpointID != uuid.Nil {
+		mode = PinnedCheckpoint
+	}
+	switch {
+	case mode > FollowLatest:
+		return 0, 0, invalidf("ReaderOptions.Mode is %d, which is no mode", o.Mode)
+	case mode == PinnedCheckpoint && o.CheckpointID == uuid.Nil:
+		return 0, 0, invalidf("ReaderOptions.CheckpointID is not set, which PinnedCheckpoint needs")
+	case mode != ManagedCheckpoint:
+	case life < time.Second:
+		return 0, 0, invalidf("ReaderOptions.CheckpointLifetime is %v, want at least 1s", life)
+	case life/2 < poll:
+		return 0, 0, invalidf("ReaderOptions.CheckpointLifetime is %v, want at least twice PollInterval, which is %v", life, poll)
+	}
+	return mode, life, nil
 }
 
 func (r *Reader) openAt(ctx context.Context, checkpoint uuid.UUID) error {
@@ -127,19 +157,17 @@ func (r *Reader) openAt(ctx context.Context, checkpoint uuid.UUID) error {
 	if err != nil {
 		return err
 	}
-	end := uint64(0) // as far as the log goes
-	if r.pinned {
+	if r.mode == PinnedCheckpoint {
 		c := m.Checkpoint(checkpoint)
 		if c == nil {
-			return fmt.Errorf("%w: no checkpoint %s", ErrNotFound, checkpoint)
+			return noCheckpoint(checkpoint)
 		}
 		if m, err = r.manifests.Read(ctx, c.ManifestID); err != nil {
 			return err
 		}
-		end = m.WALLastSeen
 	}
 	if !m.Initialized {
-		return fmt.Errorf("%w: the database is a half-made clone", ErrCorrupt)
+		return errHalfMade
 	}
 	if m.WALObjectStoreURI != "" && r.conf.WALStore == nil {
 		return invalidf("the database keeps its WAL in another store (%q); set ReaderOptions.WALStore", m.WALObjectStoreURI)
@@ -147,99 +175,64 @@ func (r *Reader) openAt(ctx context.Context, checkpoint uuid.UUID) error {
 	if err := checkExtractor(r.conf.SegmentExtractor, m, false); err != nil {
 		return err
 	}
-	return r.advance(ctx, m, end)
+	switch r.mode {
+	case ManagedCheckpoint:
+		if p := r.raw.Properties(); !p.IfAbsent {
+			return invalidf("store %q has no create-if-absent put, which ManagedCheckpoint needs; use FollowLatest", p.Name)
+		}
+		err := r.refreshManaged(ctx)
+		if err != nil && ctx.Err() == nil {
+			_ = r.dropLeases(ctx)
+		}
+		return err
+	case PinnedCheckpoint:
+		p, err := r.prepare(ctx, m, m.WALLastSeen)
+		if err == nil {
+			r.show(p)
+		}
+		return err
+	}
+	return r.refreshLatest(ctx)
 }
 
-// advance moves the state to manifest m and the WAL behind it (up to end; 0 = as far as it
-// goes). The durable number never goes down.
-func (r *Reader) advance(ctx context.Context, m *manifest.Manifest, end uint64) error {
-	old := r.state.Load()
-	st := &state{man: m, mem: newMemTable()}
-	from := m.ReplayAfterWAL + 1
-	last := m.LastL0Seq
-	create := m.LastL0Tick
-	if old != nil && old.man.ID == m.ID {
-		// Only the log went on: the rows replayed so far stay, new ones go into a table of
-		// their own, so that running reads never see a table grow by half a batch.
-		st.root, st.segs, st.imm = old.root, old.segs, append([]*memTable{old.mem}, old.imm...)
-		from, last, create = r.consumed+1, max(last, r.durable.Load()), max(create, r.newestCreate.Load())
-	} else {
-		r.tables(st)
+// interval is how often the background task has something to do, 0 = never.
+func (r *Reader) interval() time.Duration {
+	switch {
+	case r.mode == PinnedCheckpoint:
+		return 0
+	case r.mode == ManagedCheckpoint && r.poll <= 0:
+		return r.leases.life / 2
 	}
-	consumed := max(m.ReplayAfterWAL, from-1)
-	if !r.skipWAL && (end == 0 || from <= end) {
-		var err error
-		if consumed, err = r.replay(ctx, st, from, end, &last, &create); err != nil {
-			return err
-		}
-	}
-	if old != nil && last < r.durable.Load() {
-		return nil // an older manifest or a log that was cut: keep what was shown
-	}
-	r.consumed = consumed
-	r.newestCreate.Store(max(create, r.newestCreate.Load()))
-	if len(st.imm) > 0 && st.mem.Len() == 0 {
-		st.mem, st.imm = st.imm[0], st.imm[1:]
-	}
-	r.state.Store(st)
-	r.committed.Store(uint64(last))
-	r.durable.Advance(last)
-	r.changed.signal()
-	return nil
+	return max(r.poll, 0)
 }
 
-// replay reads WAL objects into st.mem, one after another until one is missing.
-func (r *Reader) replay(ctx context.Context, st *state, from, end uint64, last *kv.Seq, create *int64) (uint64, error) {
-	if end == 0 {
-		tail, err := wal.FindTail(ctx, r.walStore, r.conf.env, r.path, from-1)
-		if err != nil {
-			return 0, err
-		}
-		end = tail
-	}
-	if end < from {
-		return from - 1, nil
-	}
-	rp := wal.NewReplayer(ctx, r.walStore, wal.ReplayOptions{Root: r.path, From: from, To: end, Transformer: r.conf.BlockTransformer, Env: r.conf.env})
-	defer rp.Close()
-	for rp.Next() {
-		rows := rp.Batch()
-		if rows[0].Seq <= *last {
-			continue
-		}
-		for i := range rows {
-			if rows[i].CreateTS != kv.NoTS {
-				*create = max(*create, rows[i].CreateTS)
+func (r *Reader) follow(every time.Duration) {
+	for r.conf.env.Sleep(r.open, every) == nil {
+		err := seam.Guard("reader poll", func() error {
+			if r.poll <= 0 {
+				return r.refreshWith(r.open, r.keepLease)
 			}
-			st.mem.Add(&rows[i])
-		}
-		*last = rows[0].Seq
-	}
-	var gone *wal.TruncatedError
-	if err := rp.Err(); errors.As(err, &gone) && !r.pinned {
-		return gone.ID - 1, nil // collected meanwhile: the next manifest has its rows
-	} else if err != nil {
-		return 0, err
-	}
-	return end, nil
-}
-
-func (r *Reader) follow(ctx context.Context) {
-	for r.conf.env.Sleep(ctx, r.poll) == nil {
-		if err := seam.Guard("reader poll", func() error { return r.Refresh(ctx) }); err != nil && ctx.Err() == nil {
+			return r.Refresh(r.open)
+		})
+		if err != nil && r.open.Err() == nil {
 			r.conf.Logger.Warn("slatedb: reader refresh", "path", r.path, "err", err)
 		}
 	}
 }
 
 // Refresh looks for news now: a newer manifest and newer WAL objects. A pinned reader has
-// none.
+// none. When it fails, reads go on with what was there.
 func (r *Reader) Refresh(ctx context.Context) error {
-	if err := r.latched(); err != nil {
-		return err
+	if r.mode == ManagedCheckpoint {
+		return r.refreshWith(ctx, r.refreshManaged)
 	}
-	if r.pinned {
-		return nil
+	return r.refreshWith(ctx, r.refreshLatest)
+}
+
+// refreshWith runs one refresh at a time; Close cuts it off.
+func (r *Reader) refreshWith(ctx context.Context, f func(context.Context) error) error {
+	if err := r.latched(); err != nil || r.mode == PinnedCheckpoint {
+		return err
 	}
 	select {
 	case r.busy <- struct{}{}:
@@ -247,18 +240,32 @@ func (r *Reader) Refresh(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	m, err := r.manifests.Latest(ctx)
-	if err != nil {
-		return unavailable(err)
+	if err := r.latched(); err != nil {
+		return err
 	}
-	return unavailable(r.advance(ctx, m, 0))
+	fctx, stop := r.calls.begin(ctx)
+	defer stop()
+	err := f(fctx)
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case r.open.Err() != nil:
+		return ErrClosed
+	}
+	return unavailable(err)
 }
 
-// WaitForSeq returns when reads here see the write with number seq, refreshing meanwhile.
+// WaitForSeq returns when reads here see the write with number seq, refreshing meanwhile. A
+// pinned reader, which will never see more than it does, answers ErrInvalid instead.
 func (r *Reader) WaitForSeq(ctx context.Context, seq uint64) error {
 	for wait := 10 * time.Millisecond; ; wait = min(2*wait, time.Second) {
 		if r.durable.Load() >= kv.Seq(seq) {
-			return nil
+			return r.latched()
+		}
+		if r.mode == PinnedCheckpoint {
+			return invalidf("a pinned reader stays at sequence number %d and never sees %d", r.durable.Load(), seq)
 		}
 		if err := r.Refresh(ctx); err != nil {
 			return err
@@ -272,67 +279,25 @@ func (r *Reader) WaitForSeq(ctx context.Context, seq uint64) error {
 	}
 }
 
-// Close ends the reader. It may be called again.
-func (r *Reader) Close(context.Context) error {
+// Close ends the reader; a managed one removes its checkpoint. With a ctx that has ended it
+// leaves that to the checkpoint's lifetime and returns ctx's error. Iterators that are open
+// may be read to their end, without protection. Close may be called again.
+func (r *Reader) Close(ctx context.Context) error {
 	r.once.Do(func() {
 		r.fail(ErrClosed)
 		r.cancel()
+		r.calls.end()
 		r.wg.Wait()
+		r.busy <- struct{}{} // a refresh that was under way has been cut off
+		r.closed = r.dropLeases(ctx)
+		<-r.busy
 		r.durable.Fail(ErrClosed)
 		r.handle.cancel()
 		if r.ownCache != nil {
 			r.ownCache.Close()
 		}
 	})
-	return nil
-}
-
-// Get is DB.Get on durable rows; the other reads likewise.
-func (r *Reader) Get(ctx context.Context, key []byte) ([]byte, error) {
-	return r.getWith(ctx, nil, key, nil)
-}
-
-// GetWithOptions is Get with options; Durability and Dirty make no difference here.
-func (r *Reader) GetWithOptions(ctx context.Context, key []byte, o *ReadOptions) ([]byte, error) {
-	return r.getWith(ctx, nil, key, o)
-}
-
-// AppendGet is DB.AppendGet.
-func (r *Reader) AppendGet(ctx context.Context, dst, key []byte, o *ReadOptions) ([]byte, error) {
-	return r.getWith(ctx, dst, key, o)
-}
-
-// GetEntry is DB.GetEntry.
-func (r *Reader) GetEntry(ctx context.Context, key []byte, o *ReadOptions) (Entry, error) {
-	return r.getEntryWith(ctx, key, o)
-}
-
-// Has is DB.Has.
-func (r *Reader) Has(ctx context.Context, key []byte) (bool, error) { return r.hasWith(ctx, key) }
-
-// MultiGet is DB.MultiGet.
-func (r *Reader) MultiGet(ctx context.Context, keys [][]byte, o *ReadOptions) ([][]byte, error) {
-	return r.multiGetWith(ctx, keys, o)
-}
-
-// Scan is DB.Scan.
-func (r *Reader) Scan(ctx context.Context, start, end []byte) (*Iterator, error) {
-	return r.scanWith(ctx, Range{Start: start, End: end}, nil)
-}
-
-// ScanPrefix is DB.ScanPrefix.
-func (r *Reader) ScanPrefix(ctx context.Context, prefix []byte) (*Iterator, error) {
-	return r.scanWith(ctx, Prefix(prefix), nil)
-}
-
-// ScanWithOptions is DB.ScanWithOptions.
-func (r *Reader) ScanWithOptions(ctx context.Context, rng Range, o *ScanOptions) (*Iterator, error) {
-	return r.scanWith(ctx, rng, o)
-}
-
-// Entries is DB.Entries.
-func (r *Reader) Entries(ctx context.Context, rng Range, o *ScanOptions) iter.Seq2[Entry, error] {
-	return r.entriesWith(ctx, rng, o)
+	return r.closed
 }
 
 // Metrics returns a snapshot of the reader's figures.
@@ -344,4 +309,32 @@ func (r *Reader) Status() Status { return r.status() }
 // Watch is DB.Watch.
 func (r *Reader) Watch(ctx context.Context) iter.Seq[Status] {
 	return watch(ctx, &r.changed, r.status)
+}
+
+// refreshRounds is how often a refresh begins again because the database moved on meanwhile.
+const refreshRounds = 4
+
+// refreshLatest moves to the latest manifest and the end of the log, without a lease.
+func (r *Reader) refreshLatest(ctx context.Context) error {
+	for range refreshRounds {
+		m, err := r.manifests.Latest(ctx)
+		if err != nil {
+			return err
+		}
+		p, err := r.prepare(ctx, m, 0)
+		if err != nil {
+			return err
+		}
+		if r.show(p) {
+			return nil
+		}
+		// The log was collected while we read it: a newer manifest has its rows.
+	}
+	return r.behind()
+}
+
+var errMoved = errors.New("slatedb: the database moved on")
+
+func (r *Reader) behind() error {
+	return fmt.Errorf("%w: the log was collected faster than it was read; still at sequence number %d", ErrUnavailable, r.durable.Load())
 }

@@ -20,8 +20,8 @@ import (
 // The scenarios C1-C8: what an acknowledgement says is true, and every wait ends.
 
 // sceneFullL0 opens a database whose L0 takes two tables and has them.
-func sceneFullL0(t testing.TB, s objstore.Store, h *history, change func(*Options)) *DB {
-	db := mustOpen(t, sceneOptions(s).with(func(o *Options) {
+func sceneFullL0(t testing.TB, s objstore.Store, h *ackHistory, change func(*Options)) *DB {
+	db := openScene(t, sceneOptions(s).with(func(o *Options) {
 		o.L0MaxSSTs, o.L0SSTSizeBytes, o.MaxUnflushedBytes = 2, 2<<10, 8<<10
 		change(o)
 	}))
@@ -42,7 +42,7 @@ func TestC1_FlushAndCloseOnAFullL0AreHonest(t *testing.T) {
 					what := fmt.Sprintf("WAL off %v, close %v, memtable frozen %v", noWAL, kind, frozen)
 					ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 					defer cancel()
-					inner, h := objstore.NewMemory(), &history{}
+					inner, h := objstore.NewMemory(), &ackHistory{}
 					db := sceneFullL0(t, inner, h, func(o *Options) { o.DisableWAL = noWAL })
 					rows := 1
 					if frozen {
@@ -74,12 +74,12 @@ func TestC1_FlushAndCloseOnAFullL0AreHonest(t *testing.T) {
 					} else {
 						require.NoError(t, err, what)
 					}
-					db = mustOpen(t, sceneOptions(inner))
+					db = openScene(t, sceneOptions(inner))
 					h.check(t, db, what)
 					if noWAL {
 						require.Less(t, db.Status().CommittedSeq, last, "the rows are gone, as the error said")
 					}
-					abandon(db)
+					sceneAbandon(db)
 				})
 			}
 		}
@@ -91,7 +91,7 @@ func TestC1_FlushAndCloseOnAFullL0AreHonest(t *testing.T) {
 func TestC1_FlushSucceedsWhenL0GetsRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx := context.Background()
-		inner, h := objstore.NewMemory(), &history{}
+		inner, h := objstore.NewMemory(), &ackHistory{}
 		db := sceneFullL0(t, inner, h, func(o *Options) { o.DisableWAL = true })
 		for i := range 3 {
 			h.write(db, modelOp{key: fmt.Sprintf("new/%d", i), value: strings.Repeat("v", 900)})
@@ -100,16 +100,16 @@ func TestC1_FlushSucceedsWhenL0GetsRoom(t *testing.T) {
 		go func() { done <- h.flush(db) }()
 		for range 3 {
 			time.Sleep(10 * time.Second)
-			ms := manifestsOf(inner)
-			_, err := ms.Update(ctx, func(m *manifest.Manifest) error { moveL0ToARun(m); return nil })
+			ms := sceneManifests(inner)
+			_, err := ms.Update(ctx, func(m *manifest.Manifest) error { sceneCompact(m); return nil })
 			require.NoError(t, err)
 		}
 		require.NoError(t, <-done)
 		require.NoError(t, db.Close(ctx))
 		require.Equal(t, h.m.last(), h.m.durable)
-		db = mustOpen(t, sceneOptions(inner))
+		db = openScene(t, sceneOptions(inner))
 		h.check(t, db, "reopened")
-		abandon(db)
+		sceneAbandon(db)
 	})
 }
 
@@ -133,7 +133,7 @@ func TestC2_EveryDurableWaitIsBounded(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					what := fmt.Sprintf("%s, WAL off %v, intervals %v", why.name, noWAL, timers)
 					ctx := context.Background()
-					inner, h := objstore.NewMemory(), &history{}
+					inner, h := objstore.NewMemory(), &ackHistory{}
 					s := faulty.New(inner, nil)
 					db := sceneFullL0(t, s, h, func(o *Options) {
 						o.DisableWAL, o.FlushInterval, o.ManifestPollInterval, o.MaxRetries = noWAL, timers, timers, 0
@@ -205,8 +205,8 @@ func TestC2_EveryDurableWaitIsBounded(t *testing.T) {
 					require.LessOrEqual(t, time.Since(start), bound+closeTimeout, "%s: Close", what)
 					require.ErrorIs(t, db.Put(ctx, []byte("after"), nil), ErrClosed)
 
-					re := mustOpen(t, sceneOptions(inner))
-					got := contents(t, re)
+					re := openScene(t, sceneOptions(inner))
+					got := sceneRows(t, re)
 					for name, key := range map[string]string{"put": "p", "large put": "l", "larger put": "ll", "batch": "b", "await": "w"} {
 						if ends[name] == nil {
 							require.Contains(t, got, key, "%s: %s was acknowledged", what, name)
@@ -217,7 +217,7 @@ func TestC2_EveryDurableWaitIsBounded(t *testing.T) {
 						require.Equal(t, string(e.Value), got[string(e.Key)], what)
 					}
 					h.mu.Unlock()
-					abandon(re)
+					sceneAbandon(re)
 				})
 			}
 		}
@@ -229,8 +229,8 @@ func TestC2_EveryDurableWaitIsBounded(t *testing.T) {
 func TestC3_RowsDurableThroughL0AreVisibleAsDurable(t *testing.T) {
 	ctx := context.Background()
 	for _, noWAL := range []bool{false, true} {
-		inner, h := objstore.NewMemory(), &history{}
-		db := mustOpen(t, sceneOptions(inner).with(func(o *Options) { o.DisableWAL = noWAL }))
+		inner, h := objstore.NewMemory(), &ackHistory{}
+		db := openScene(t, sceneOptions(inner).with(func(o *Options) { o.DisableWAL = noWAL }))
 		for round := range 4 {
 			k := fmt.Sprintf("%d", round)
 			w := h.write(db, modelOp{key: k, value: "v"})
@@ -250,8 +250,8 @@ func TestC3_RowsDurableThroughL0AreVisibleAsDurable(t *testing.T) {
 			require.Equal(t, "v", string(vs[0]))
 			require.Len(t, scanRows(t, db, All, &ScanOptions{Durability: DurabilityRemote}), round+1)
 		}
-		abandon(db)
-		db = mustOpen(t, sceneOptions(inner))
+		sceneAbandon(db)
+		db = openScene(t, sceneOptions(inner))
 		h.check(t, db, "reopened")
 	}
 }
@@ -275,8 +275,8 @@ func TestC4_AFlushKeepsTheDurableVersion(t *testing.T) {
 			}
 			inner := objstore.NewMemory()
 			s := faulty.New(inner, nil)
-			g := newGate()
-			db := mustOpen(t, sceneOptions(s).with(func(o *Options) { o.DisableWAL, o.onPoint = noWAL, g.point }))
+			g := newPointGate()
+			db := openScene(t, sceneOptions(s).with(func(o *Options) { o.DisableWAL, o.onPoint = noWAL, g.point }))
 			require.NoError(t, db.Put(ctx, []byte("k"), []byte("1")))
 			if !sameMemtable {
 				require.NoError(t, db.FlushWithOptions(ctx, memtableFlush))
@@ -306,13 +306,13 @@ func TestC4_AFlushKeepsTheDurableVersion(t *testing.T) {
 			g.mu.Unlock()
 			done := make(chan error, 1)
 			go func() { done <- db.FlushWithOptions(ctx, memtableFlush) }()
-			within(t, rule.Reached(), "the flush")
+			awaitScene(t, rule.Reached(), "the flush")
 			require.Equal(t, "1", remote(db))
 			close(release)
 			require.NoError(t, <-done)
 			require.Equal(t, "2", remote(db))
 			require.NotEmpty(t, looked)
-			abandon(db)
+			sceneAbandon(db)
 		}
 	}
 }
@@ -329,7 +329,7 @@ func TestC5_HolesInTheNumbersHoldNoFlushUp(t *testing.T) {
 			o := sceneOptions(inner).with(func(o *Options) {
 				o.DisableWAL, o.L0SSTSizeBytes, o.MaxUnflushedBytes = noWAL, 600, 1<<20
 			})
-			db := mustOpen(t, o)
+			db := openScene(t, o)
 			seq, want := uint64(0), map[string]string{}
 			for i := range 30 {
 				var b WriteBatch
@@ -356,10 +356,10 @@ func TestC5_HolesInTheNumbersHoldNoFlushUp(t *testing.T) {
 				}
 			}
 			require.NoError(t, db.Close(ctx))
-			db = mustOpen(t, o)
-			require.Equal(t, want, contents(t, db))
+			db = openScene(t, o)
+			require.Equal(t, want, sceneRows(t, db))
 			require.Equal(t, seq, db.Status().CommittedSeq)
-			abandon(db)
+			sceneAbandon(db)
 		})
 	}
 }
@@ -376,7 +376,7 @@ func TestC6_AFailedPutIsReportedToEveryone(t *testing.T) {
 					synctest.Test(t, func(t *testing.T) {
 						what := fmt.Sprintf("PUT %d, %d times, %v, WAL off %v", n, times, effect, noWAL)
 						ctx := context.Background()
-						inner, h := objstore.NewMemory(), &history{}
+						inner, h := objstore.NewMemory(), &ackHistory{}
 						s := faulty.New(inner, nil)
 						s.Script(faulty.Rule{Method: "put", Nth: n, Times: times, Kind: effect, Err: objstore.Permanent(broken)})
 						o := sceneOptions(s).with(func(o *Options) {
@@ -389,7 +389,7 @@ func TestC6_AFailedPutIsReportedToEveryone(t *testing.T) {
 						} else {
 							c6(t, db, h, what)
 						}
-						db = mustOpen(t, o.with(func(o *Options) { o.Store = inner }))
+						db = openScene(t, o.with(func(o *Options) { o.Store = inner }))
 						h.check(t, db, what)
 						require.True(t, h.put(db, "on", "v"), what)
 						require.NoError(t, h.flush(db), what)
@@ -402,7 +402,7 @@ func TestC6_AFailedPutIsReportedToEveryone(t *testing.T) {
 }
 
 // c6 works on db with several callers until it has failed, and looks at what they are told.
-func c6(t *testing.T, db *DB, h *history, what string) {
+func c6(t *testing.T, db *DB, h *ackHistory, what string) {
 	ctx := context.Background()
 	watched := make(chan error, 1)
 	go func() {
@@ -460,6 +460,33 @@ func c6(t *testing.T, db *DB, h *history, what string) {
 	require.NoError(t, db.Close(ctx), "%s: there is nothing left to flush", what)
 }
 
+// C6: two tasks fail at the same moment. Whoever has reported a failure finds one latched:
+// waiters that were failed without a reason would take that for an acknowledgement.
+func TestC6_TwoFailuresAtOnceLatchAReason(t *testing.T) {
+	missed := 0
+	for range 3000 {
+		h := &handle{}
+		start := make(chan struct{})
+		var wg sync.WaitGroup
+		got := make([]error, 4)
+		for i := range got {
+			wg.Go(func() {
+				<-start
+				h.fail(ErrUnavailable)
+				got[i] = h.latched()
+			})
+		}
+		close(start)
+		wg.Wait()
+		for _, err := range got {
+			if err == nil {
+				missed++
+			}
+		}
+	}
+	require.Zero(t, missed)
+}
+
 // C6: the PUT that fails is one of the final flush. Close says why.
 func TestC6_AFailureInCloseIsReturned(t *testing.T) {
 	broken := errors.New("broken for good")
@@ -469,9 +496,9 @@ func TestC6_AFailureInCloseIsReturned(t *testing.T) {
 				continue
 			}
 			ctx := context.Background()
-			inner, h := objstore.NewMemory(), &history{}
+			inner, h := objstore.NewMemory(), &ackHistory{}
 			s := faulty.New(inner, nil)
-			db := mustOpen(t, sceneOptions(s).with(func(o *Options) { o.DisableWAL = noWAL }))
+			db := openScene(t, sceneOptions(s).with(func(o *Options) { o.DisableWAL = noWAL }))
 			w := h.write(db, modelOp{key: "k", value: "v"})
 			s.Script(faulty.Rule{Method: "put", Key: dir, Err: objstore.Permanent(objstore.NoEffect(broken))})
 			err := db.Close(ctx)
@@ -485,10 +512,10 @@ func TestC6_AFailureInCloseIsReturned(t *testing.T) {
 				require.ErrorIs(t, err, broken, "a waiter learns why")
 			}
 			require.ErrorIs(t, db.Close(ctx), broken, "the second call says the same")
-			db = mustOpen(t, sceneOptions(inner))
+			db = openScene(t, sceneOptions(inner))
 			h.check(t, db, dir)
-			require.Equal(t, durable, len(contents(t, db)) == 1)
-			abandon(db)
+			require.Equal(t, durable, len(sceneRows(t, db)) == 1)
+			sceneAbandon(db)
 		}
 	}
 }
@@ -529,7 +556,7 @@ func TestC7_WrittenIsNotDurable(t *testing.T) {
 		for _, c := range calls {
 			inner := objstore.NewMemory()
 			s := faulty.New(inner, nil)
-			db := mustOpen(t, sceneOptions(s).with(func(o *Options) { o.DisableWAL = noWAL }))
+			db := openScene(t, sceneOptions(s).with(func(o *Options) { o.DisableWAL = noWAL }))
 			w, err := c.f(db)
 			require.NoError(t, err, c.name)
 			got, err := db.Get(ctx, k)
@@ -538,15 +565,15 @@ func TestC7_WrittenIsNotDurable(t *testing.T) {
 			_, err = db.GetWithOptions(ctx, k, &ReadOptions{Durability: DurabilityRemote})
 			require.Equal(t, c.durable, err == nil, c.name)
 			s.Crash()
-			abandon(db)
+			sceneAbandon(db)
 			if err := w.Await(ctx); c.durable {
 				require.NoError(t, err, "%s: the true outcome, after the end too", c.name)
 			} else {
 				require.ErrorIs(t, err, ErrClosed, c.name)
 			}
-			re := mustOpen(t, sceneOptions(inner))
-			require.Equal(t, c.durable, len(contents(t, re)) == 1, "%s, WAL off %v", c.name, noWAL)
-			abandon(re)
+			re := openScene(t, sceneOptions(inner))
+			require.Equal(t, c.durable, len(sceneRows(t, re)) == 1, "%s, WAL off %v", c.name, noWAL)
+			sceneAbandon(re)
 		}
 	}
 }
@@ -559,7 +586,7 @@ func TestC8_ManualFlushWorksWithoutTimers(t *testing.T) {
 			inner := objstore.NewMemory()
 			s := faulty.New(inner, nil)
 			o := sceneOptions(s).with(func(o *Options) { o.DisableWAL = noWAL })
-			db := mustOpen(t, o)
+			db := openScene(t, o)
 			opened := s.Requests()
 			w, err := db.PutWithOptions(ctx, []byte("1"), nil, noWait)
 			require.NoError(t, err)
@@ -579,9 +606,9 @@ func TestC8_ManualFlushWorksWithoutTimers(t *testing.T) {
 			require.NoError(t, err)
 			require.NoError(t, db.Close(ctx))
 			require.Zero(t, time.Since(start), "no timer is waited for")
-			db = mustOpen(t, o)
-			require.Len(t, contents(t, db), 4)
-			abandon(db)
+			db = openScene(t, o)
+			require.Len(t, sceneRows(t, db), 4)
+			sceneAbandon(db)
 		})
 	}
 }

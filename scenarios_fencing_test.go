@@ -29,20 +29,20 @@ func TestA1_PausedWriterIsFencedNotAcked(t *testing.T) {
 	for _, kind := range []faulty.Kind{faulty.Block, faulty.BlockAfter} {
 		inner := objstore.NewMemory()
 		s := faulty.New(inner, nil)
-		w1 := mustOpen(t, sceneOptions(s))
+		w1 := openScene(t, sceneOptions(s))
 		require.NoError(t, w1.Put(ctx, []byte("before"), []byte("1")))
 		release := make(chan struct{})
 		r := s.Script(faulty.Rule{Method: "put", Key: "db/wal/", Nth: 1, Kind: kind, Release: release})
 		acked := make(chan error, 1)
 		go func() { acked <- w1.Put(ctx, []byte("k"), []byte("1")) }()
-		within(t, r.Reached(), "the WAL PUT")
+		awaitScene(t, r.Reached(), "the WAL PUT")
 
-		w2 := mustOpen(t, sceneOptions(inner))
+		w2 := openScene(t, sceneOptions(inner))
 		for i := range 5 {
 			require.NoError(t, w2.Put(ctx, fmt.Appendf(nil, "w2/%d", i), nil))
 			require.NoError(t, w2.FlushWithOptions(ctx, memtableFlush))
 		}
-		require.Positive(t, collectWAL(t, inner, false))
+		require.Positive(t, sceneCollectWAL(t, inner, false))
 		close(release)
 		err := <-acked
 		if kind == faulty.Block {
@@ -55,10 +55,10 @@ func TestA1_PausedWriterIsFencedNotAcked(t *testing.T) {
 			require.NoError(t, err)
 		}
 		require.ErrorIs(t, w1.Put(ctx, []byte("k2"), nil), ErrFenced)
-		want := contents(t, w2)
+		want := sceneRows(t, w2)
 		require.Contains(t, want, "before")
 		require.NoError(t, w2.Close(ctx))
-		require.Equal(t, want, contents(t, mustOpen(t, sceneOptions(inner))))
+		require.Equal(t, want, sceneRows(t, openScene(t, sceneOptions(inner))))
 	}
 }
 
@@ -68,9 +68,9 @@ func TestA2_TwoOpensInEveryOrder(t *testing.T) {
 	ctx := context.Background()
 	for _, fresh := range []bool{true, false} {
 		c := zombieCase{fresh: fresh}
-		record := newGate()
+		record := newPointGate()
 		s, _ := c.store(t)
-		abandon(mustOpen(t, sceneOptions(s).with(func(o *Options) { o.onPoint = record.point })))
+		sceneAbandon(openScene(t, sceneOptions(s).with(func(o *Options) { o.onPoint = record.point })))
 		trace := record.passed()
 		require.Greater(t, len(trace), 6)
 		// i: where a is stopped first; j: where b is stopped while a runs to its end (len =
@@ -78,13 +78,13 @@ func TestA2_TwoOpensInEveryOrder(t *testing.T) {
 		for i := range trace {
 			for j := range len(trace) + 1 {
 				s, acked := c.store(t)
-				ga, gb := newGate(), newGate()
+				ga, gb := newPointGate(), newPointGate()
 				ga.stop = func(n int, _ string) bool { return n == i }
 				gb.stop = func(n int, _ string) bool { return n == j }
 				var db [2]*DB
 				var err [2]error
 				var done [2]chan struct{}
-				open := func(k int, g *gate) {
+				open := func(k int, g *pointGate) {
 					done[k] = make(chan struct{})
 					go func() {
 						defer close(done[k])
@@ -93,13 +93,13 @@ func TestA2_TwoOpensInEveryOrder(t *testing.T) {
 				}
 				where := fmt.Sprintf("fresh=%v, a stopped at %d, b at %d of %v", fresh, i, j, trace)
 				open(0, ga)
-				within(t, ga.hit, where)
+				awaitScene(t, ga.hit, where)
 				open(1, gb)
-				within(t, either(gb.hit, done[1]), where)
+				awaitScene(t, firstOf(gb.hit, done[1]), where)
 				ga.release()
-				within(t, done[0], where)
+				awaitScene(t, done[0], where)
 				gb.release()
-				within(t, done[1], where)
+				awaitScene(t, done[1], where)
 
 				usable := 0
 				for k := range db {
@@ -116,11 +116,11 @@ func TestA2_TwoOpensInEveryOrder(t *testing.T) {
 					}
 				}
 				require.Equal(t, 1, usable, where)
-				abandon(db[0])
-				abandon(db[1])
-				last := mustOpen(t, sceneOptions(s))
-				require.Equal(t, acked, contents(t, last), where)
-				abandon(last)
+				sceneAbandon(db[0])
+				sceneAbandon(db[1])
+				last := openScene(t, sceneOptions(s))
+				require.Equal(t, acked, sceneRows(t, last), where)
+				sceneAbandon(last)
 			}
 		}
 	}
@@ -132,7 +132,7 @@ func TestA3_FenceIsAboveAReplayPointThatMoved(t *testing.T) {
 	ctx := context.Background()
 	for _, at := range []string{"open.before-claim", "open.after-claim", "wal.fence.before-put"} {
 		s := objstore.NewMemory()
-		w1 := mustOpen(t, sceneOptions(s))
+		w1 := openScene(t, sceneOptions(s))
 		acked := map[string]string{}
 		work := func() (err error) {
 			for i := range 3 {
@@ -142,32 +142,32 @@ func TestA3_FenceIsAboveAReplayPointThatMoved(t *testing.T) {
 				}
 				err = errors.Join(err, w1.FlushWithOptions(ctx, memtableFlush))
 			}
-			collectWAL(t, s, false)
+			sceneCollectWAL(t, s, false)
 			return err
 		}
-		g := newGate()
+		g := newPointGate()
 		g.do = func(_ int, name string) {
 			if name != at {
 				return
 			}
-			before := latestManifest(t, s).ReplayAfterWAL
+			before := sceneManifest(t, s).ReplayAfterWAL
 			err := work()
 			if at == "open.before-claim" {
 				require.NoError(t, err)
-				require.Greater(t, latestManifest(t, s).ReplayAfterWAL, before+2)
+				require.Greater(t, sceneManifest(t, s).ReplayAfterWAL, before+2)
 			} else {
 				require.ErrorIs(t, err, ErrFenced, "the epoch is claimed: nothing moves the replay point")
-				require.Equal(t, before, latestManifest(t, s).ReplayAfterWAL)
+				require.Equal(t, before, sceneManifest(t, s).ReplayAfterWAL)
 			}
 		}
-		w2 := mustOpen(t, sceneOptions(s).with(func(o *Options) { o.onPoint = g.point }))
-		require.Greater(t, w2.fence, latestManifest(t, s).ReplayAfterWAL, at)
-		requireAll(t, acked, contents(t, w2), "at %s", at)
+		w2 := openScene(t, sceneOptions(s).with(func(o *Options) { o.onPoint = g.point }))
+		require.Greater(t, w2.fence, sceneManifest(t, s).ReplayAfterWAL, at)
+		requireRows(t, acked, sceneRows(t, w2), "at %s", at)
 		require.ErrorIs(t, w1.Put(ctx, []byte("late"), nil), ErrFenced)
 		require.NoError(t, w2.Put(ctx, []byte("w2"), []byte("v")))
 		acked["w2"] = "v"
-		abandon(w2)
-		require.Equal(t, acked, contents(t, mustOpen(t, sceneOptions(s))), at)
+		sceneAbandon(w2)
+		require.Equal(t, acked, sceneRows(t, openScene(t, sceneOptions(s))), at)
 	}
 }
 
@@ -178,7 +178,7 @@ func TestA4_EveryDurableAckSurvivesATakeover(t *testing.T) {
 	s := objstore.NewMemory()
 	acked := map[string]string{}
 	n := 0
-	db := mustOpen(t, sceneOptions(s))
+	db := openScene(t, sceneOptions(s))
 	for round := range 10 {
 		old := db
 		put := func() {
@@ -193,7 +193,7 @@ func TestA4_EveryDurableAckSurvivesATakeover(t *testing.T) {
 			}
 		}
 		// In odd rounds the old writer runs beside the opener, in even ones in its steps.
-		g := newGate()
+		g := newPointGate()
 		started, ended := make(chan struct{}), make(chan struct{})
 		if round%2 == 0 {
 			put()
@@ -211,16 +211,16 @@ func TestA4_EveryDurableAckSurvivesATakeover(t *testing.T) {
 			}()
 		}
 		<-started
-		db = mustOpen(t, sceneOptions(s).with(func(o *Options) { o.onPoint = g.point }))
+		db = openScene(t, sceneOptions(s).with(func(o *Options) { o.onPoint = g.point }))
 		g.mu.Lock()
 		g.do = nil
 		g.mu.Unlock()
 		<-ended
 		require.ErrorIs(t, old.Put(ctx, []byte("late"), nil), ErrFenced)
 		require.NotEmpty(t, acked)
-		requireAll(t, acked, contents(t, db), "round %d", round)
-		require.NotContains(t, contents(t, db), "late")
-		abandon(old)
+		requireRows(t, acked, sceneRows(t, db), "round %d", round)
+		require.NotContains(t, sceneRows(t, db), "late")
+		sceneAbandon(old)
 	}
 }
 
@@ -231,11 +231,11 @@ func TestA5_ReplayOfACollectedLogIsFenced(t *testing.T) {
 	const logs = 12
 	prepare := func() objstore.Store {
 		inner := objstore.NewMemory()
-		w1 := mustOpen(t, sceneOptions(inner))
+		w1 := openScene(t, sceneOptions(inner))
 		for i := range logs {
 			require.NoError(t, w1.Put(ctx, fmt.Appendf(nil, "%02d", i), []byte("v")))
 		}
-		abandon(w1)
+		sceneAbandon(w1)
 		return inner
 	}
 	for nth := 1; nth <= logs; nth++ {
@@ -246,20 +246,20 @@ func TestA5_ReplayOfACollectedLogIsFenced(t *testing.T) {
 		second := make(chan error, 1)
 		go func() {
 			db, err := Open(ctx, "db", sceneOptions(s))
-			abandon(db)
+			sceneAbandon(db)
 			second <- err
 		}()
-		within(t, r.Reached(), "the replay")
-		w3 := mustOpen(t, sceneOptions(inner))
+		awaitScene(t, r.Reached(), "the replay")
+		w3 := openScene(t, sceneOptions(inner))
 		require.NoError(t, w3.FlushWithOptions(ctx, memtableFlush))
-		require.Greater(t, collectWAL(t, inner, false), logs-3)
+		require.Greater(t, sceneCollectWAL(t, inner, false), logs-3)
 		close(release)
 		err := <-second
 		require.ErrorIs(t, err, ErrFenced, "get %d", nth)
 		require.NotErrorIs(t, err, ErrNotFound)
-		require.Len(t, contents(t, w3), logs)
+		require.Len(t, sceneRows(t, w3), logs)
 		require.NoError(t, w3.Put(ctx, []byte("on"), nil))
-		abandon(w3)
+		sceneAbandon(w3)
 	}
 }
 
@@ -269,10 +269,10 @@ func TestA6_ABusyIncumbentMakesTheOpenerGiveUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx := context.Background()
 		s := objstore.NewMemory()
-		w1 := mustOpen(t, sceneOptions(s))
+		w1 := openScene(t, sceneOptions(s))
 		require.NoError(t, w1.Put(ctx, []byte("k"), []byte("v")))
 		busy, rounds := true, 0
-		g := newGate()
+		g := newPointGate()
 		g.do = func(_ int, name string) {
 			if name == "manifest.before-put" && busy {
 				rounds++
@@ -291,11 +291,11 @@ func TestA6_ABusyIncumbentMakesTheOpenerGiveUp(t *testing.T) {
 		require.NoError(t, w1.RefreshManifest(ctx))
 
 		busy = false
-		w2 := mustOpen(t, o)
-		require.Len(t, contents(t, w2), rounds+2)
+		w2 := openScene(t, o)
+		require.Len(t, sceneRows(t, w2), rounds+2)
 		require.ErrorIs(t, w1.Put(ctx, []byte("late"), nil), ErrFenced)
-		abandon(w1)
-		abandon(w2)
+		sceneAbandon(w1)
+		sceneAbandon(w2)
 	})
 }
 
@@ -316,17 +316,17 @@ func eachPoint(t *testing.T, event func(s objstore.Store, i int)) {
 	for _, noWAL := range []bool{false, true} {
 		prepare := func() *Options {
 			s := objstore.NewMemory()
-			_, err := manifestsOf(s).Create(ctx, manifest.New(""))
+			_, err := sceneManifests(s).Create(ctx, manifest.New(""))
 			require.NoError(t, err)
 			return sceneOptions(s).with(func(o *Options) { o.DisableWAL = noWAL })
 		}
-		record := newGate()
+		record := newPointGate()
 		script(prepare().with(func(o *Options) { o.onPoint = record.point }))
 		trace := record.passed()
 		require.Greater(t, len(trace), 20)
 		for i := range trace {
 			o := prepare()
-			g := newGate()
+			g := newPointGate()
 			g.do = func(n int, _ string) {
 				if n == i {
 					event(o.Store, i)
@@ -335,9 +335,9 @@ func eachPoint(t *testing.T, event func(s objstore.Store, i int)) {
 			o.onPoint = g.point
 			script(o)
 			o.onPoint = nil
-			db := mustOpen(t, o)
-			require.Equal(t, map[string]string{"0": "v", "1": "v", "2": "v", "last": "v"}, contents(t, db), "%s", trace[i])
-			abandon(db)
+			db := openScene(t, o)
+			require.Equal(t, map[string]string{"0": "v", "1": "v", "2": "v", "last": "v"}, sceneRows(t, db), "%s", trace[i])
+			sceneAbandon(db)
 		}
 	}
 }
@@ -348,12 +348,12 @@ func TestA7_CheckpointsOfOthersNeverDisturb(t *testing.T) {
 	n := 0
 	eachPoint(t, func(s objstore.Store, i int) {
 		n++
-		ms := manifestsOf(s)
+		ms := sceneManifests(s)
 		a, b := uuid.New(), uuid.New()
-		pinLatest(t, ms, a)
-		pinLatest(t, ms, b)
+		scenePin(t, ms, a)
+		scenePin(t, ms, b)
 		t.Cleanup(func() {
-			m := latestManifest(t, s)
+			m := sceneManifest(t, s)
 			require.NotNil(t, m.Checkpoint(a), "point %d", i)
 			require.NotNil(t, m.Checkpoint(b), "point %d", i)
 			require.Len(t, m.Checkpoints, 2)
@@ -367,10 +367,10 @@ func TestA7_CheckpointsOfOthersNeverDisturb(t *testing.T) {
 func TestA8_ASecondCompactorLeavesTheWriterAlone(t *testing.T) {
 	ctx := context.Background()
 	eachPoint(t, func(s objstore.Store, i int) {
-		before := latestManifest(t, s)
-		first, err := manifestsOf(s).AcquireCompactor(ctx, manifest.AcquireOptions{})
+		before := sceneManifest(t, s)
+		first, err := sceneManifests(s).AcquireCompactor(ctx, manifest.AcquireOptions{})
 		require.NoError(t, err)
-		second, err := manifestsOf(s).AcquireCompactor(ctx, manifest.AcquireOptions{})
+		second, err := sceneManifests(s).AcquireCompactor(ctx, manifest.AcquireOptions{})
 		require.NoError(t, err)
 		_, err = first.Refresh(ctx)
 		require.ErrorIs(t, err, ErrFenced)
@@ -400,7 +400,7 @@ func TestA9_BlockedCallsWakeUpAtAFence(t *testing.T) {
 					o.DisableWAL, o.L0MaxSSTs, o.L0SSTSizeBytes, o.MaxUnflushedBytes = noWAL, 1, 4<<10, 16<<10
 					o.ManifestPollInterval, o.FlushInterval = 0, 0
 				})
-				db := mustOpen(t, o)
+				db := openScene(t, o)
 				require.NoError(t, db.Put(ctx, []byte("k"), nil))
 				require.NoError(t, db.FlushWithOptions(ctx, memtableFlush)) // L0 is full now
 				full, cancel := context.WithTimeout(ctx, time.Minute)
@@ -450,8 +450,8 @@ func TestA9_BlockedCallsWakeUpAtAFence(t *testing.T) {
 						require.NoError(t, err, "the rows are in the log")
 					}
 				} else {
-					w2 := mustOpen(t, sceneOptions(inner))
-					defer abandon(w2)
+					w2 := openScene(t, sceneOptions(inner))
+					defer sceneAbandon(w2)
 				}
 				for range calls {
 					e := <-ends
@@ -461,7 +461,7 @@ func TestA9_BlockedCallsWakeUpAtAFence(t *testing.T) {
 					}
 					require.LessOrEqual(t, e.at.Sub(start), time.Second, e.name)
 				}
-				abandon(db)
+				sceneAbandon(db)
 			})
 		}
 	}
@@ -533,7 +533,7 @@ func TestA10_EveryCallOfAFencedHandleSaysSo(t *testing.T) {
 			}
 			inner := objstore.NewMemory()
 			o := sceneOptions(inner).with(func(o *Options) { o.DisableWAL = noWAL })
-			old := mustOpen(t, o)
+			old := openScene(t, o)
 			require.NoError(t, old.Put(ctx, k, []byte("v")))
 			pending, err := old.PutWithOptions(ctx, []byte("pending"), []byte("v"), noWait) // for the memtable flush
 			require.NoError(t, err)
@@ -545,7 +545,7 @@ func TestA10_EveryCallOfAFencedHandleSaysSo(t *testing.T) {
 				}
 				watched <- last.Err
 			}()
-			w2 := mustOpen(t, o)
+			w2 := openScene(t, o)
 			require.ErrorIs(t, first.f(old), ErrFenced, "first: %s", first.name)
 			for _, c := range calls {
 				err := c.f(old)
@@ -556,8 +556,8 @@ func TestA10_EveryCallOfAFencedHandleSaysSo(t *testing.T) {
 			require.ErrorIs(t, <-watched, ErrFenced)
 			require.NoError(t, old.Close(ctx), "there is nothing to flush")
 			require.ErrorIs(t, old.Put(ctx, k, nil), ErrFenced, "the reason stays")
-			require.Equal(t, map[string]string{"k": "v"}, contents(t, w2))
-			abandon(w2)
+			require.Equal(t, map[string]string{"k": "v"}, sceneRows(t, w2))
+			sceneAbandon(w2)
 		}
 	}
 }
@@ -569,13 +569,13 @@ func TestA11_AReusedManifestIDIsAConflict(t *testing.T) {
 	for _, opener := range []bool{false, true} {
 		s := objstore.NewMemory()
 		acked := map[string]string{"base": "v"}
-		base := mustOpen(t, sceneOptions(s))
+		base := openScene(t, sceneOptions(s))
 		require.NoError(t, base.Put(ctx, []byte("base"), []byte("v")))
 		require.NoError(t, base.Close(ctx))
 
-		g := parkAt("manifest.before-put", 1) // the claim
+		g := parkAtPoint("manifest.before-put", 1) // the claim
 		if !opener {
-			g = parkAt("manifest.before-put", 2) // the install of the first flush
+			g = parkAtPoint("manifest.before-put", 2) // the install of the first flush
 		}
 		var w1 *DB
 		var openErr, flushErr error
@@ -590,23 +590,23 @@ func TestA11_AReusedManifestIDIsAConflict(t *testing.T) {
 			}
 			flushErr = w1.FlushWithOptions(ctx, memtableFlush)
 		}()
-		within(t, g.hit, "the manifest PUT")
-		wanted := latestManifest(t, s).ID + 1
-		w2 := mustOpen(t, sceneOptions(s))
+		awaitScene(t, g.hit, "the manifest PUT")
+		wanted := sceneManifest(t, s).ID + 1
+		w2 := openScene(t, sceneOptions(s))
 		for i := range 3 {
 			k := fmt.Sprintf("w2/%d", i)
 			require.NoError(t, w2.Put(ctx, []byte(k), []byte("v")))
 			acked[k] = "v"
 			require.NoError(t, w2.FlushWithOptions(ctx, memtableFlush))
 		}
-		collectManifests(t, s)
-		collectWAL(t, s, false)
-		require.NotContains(t, objects(t, s, "manifest"), wanted)
-		require.GreaterOrEqual(t, latestManifest(t, s).ID, wanted+3)
+		sceneCollectManifests(t, s)
+		sceneCollectWAL(t, s, false)
+		require.NotContains(t, sceneObjects(t, s, "manifest"), wanted)
+		require.GreaterOrEqual(t, sceneManifest(t, s).ID, wanted+3)
 		g.release()
-		within(t, done, "the stopped writer")
+		awaitScene(t, done, "the stopped writer")
 		require.NoError(t, openErr)
-		require.Contains(t, objects(t, s, "manifest"), wanted, "the PUT of the dead id did succeed")
+		require.Contains(t, sceneObjects(t, s, "manifest"), wanted, "the PUT of the dead id did succeed")
 		alive := w2
 		if opener {
 			alive = w1
@@ -616,18 +616,18 @@ func TestA11_AReusedManifestIDIsAConflict(t *testing.T) {
 			require.ErrorIs(t, flushErr, ErrFenced)
 			require.ErrorIs(t, w1.Put(ctx, []byte("late"), nil), ErrFenced)
 		}
-		require.Equal(t, acked, contents(t, alive))
+		require.Equal(t, acked, sceneRows(t, alive))
 		// The dead version misleads no newcomer, and a boundary file that went missing does
 		// not make it valid for a process that has seen the file.
-		require.NoError(t, s.Delete(ctx, manifestsOf(s).Boundary().Key()))
+		require.NoError(t, s.Delete(ctx, sceneManifests(s).Boundary().Key()))
 		require.NoError(t, alive.RefreshManifest(ctx))
 		require.NoError(t, alive.Put(ctx, []byte("on"), []byte("v")))
 		acked["on"] = "v"
 		require.NoError(t, alive.FlushWithOptions(ctx, memtableFlush))
 		require.NoError(t, alive.Close(ctx))
-		last := mustOpen(t, sceneOptions(s))
-		require.Equal(t, acked, contents(t, last))
-		abandon(last)
+		last := openScene(t, sceneOptions(s))
+		require.Equal(t, acked, sceneRows(t, last))
+		sceneAbandon(last)
 	}
 }
 
@@ -639,10 +639,10 @@ func TestA12_AWriterThatSleptPastTheFencesLooksAgain(t *testing.T) {
 	ctx := context.Background()
 	s := objstore.NewMemory()
 	env := seam.New(seam.Env{})
-	setup := mustOpen(t, sceneOptions(s))
+	setup := openScene(t, sceneOptions(s))
 	require.NoError(t, setup.Close(ctx))
 
-	role, err := manifestsOf(s).AcquireWriter(ctx, manifest.AcquireOptions{})
+	role, err := sceneManifests(s).AcquireWriter(ctx, manifest.AcquireOptions{})
 	require.NoError(t, err)
 	tail, err := wal.FindTail(ctx, s, env, "db", role.Current().ReplayAfterWAL)
 	require.NoError(t, err)
@@ -664,20 +664,20 @@ func TestA12_AWriterThatSleptPastTheFencesLooksAgain(t *testing.T) {
 
 	// While it sleeps: another writer takes over, its fence is passed by the replay point and
 	// collected.
-	w2 := mustOpen(t, sceneOptions(s))
+	w2 := openScene(t, sceneOptions(s))
 	for i := range 3 {
 		require.NoError(t, w2.Put(ctx, fmt.Appendf(nil, "w2/%d", i), nil))
 		require.NoError(t, w2.FlushWithOptions(ctx, memtableFlush))
 	}
-	collectWAL(t, s, true)
-	require.NotContains(t, objects(t, s, "wal"), fence+2, "the id that the sleeper wants is free")
+	sceneCollectWAL(t, s, true)
+	require.NotContains(t, sceneObjects(t, s, "wal"), fence+2, "the id that the sleeper wants is free")
 
 	require.ErrorIs(t, write("late"), ErrFenced)
 	require.ErrorIs(t, <-stopped, ErrFenced)
-	require.Contains(t, objects(t, s, "wal"), fence+2, "its PUT did succeed")
-	got := contents(t, w2)
+	require.Contains(t, sceneObjects(t, s, "wal"), fence+2, "its PUT did succeed")
+	got := sceneRows(t, w2)
 	require.Contains(t, got, "early")
 	require.NotContains(t, got, "late")
 	require.NoError(t, w2.Close(ctx))
-	require.Equal(t, got, contents(t, mustOpen(t, sceneOptions(s))), "the stray object is below the replay point")
+	require.Equal(t, got, sceneRows(t, openScene(t, sceneOptions(s))), "the stray object is below the replay point")
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
+	"github.com/slatedb/slatedb-go/internal/kv"
 	"github.com/slatedb/slatedb-go/internal/seam"
 	"github.com/slatedb/slatedb-go/manifest"
 	"github.com/slatedb/slatedb-go/objstore"
@@ -23,15 +24,15 @@ import (
 
 // The scenarios B1-B12 of writing and replaying the log, on the level of the engine.
 
-// A history is what a test wrote, in commit order, and what of it was acknowledged. The
+// An ackHistory is what a test wrote, in commit order, and what of it was acknowledged. The
 // model of the model test says what the database must be after a crash.
-type history struct {
+type ackHistory struct {
 	mu sync.Mutex
 	m  model
 }
 
 // write commits the ops without waiting; nil handle = refused.
-func (h *history) write(db *DB, ops ...modelOp) *WriteHandle {
+func (h *ackHistory) write(db *DB, ops ...modelOp) *WriteHandle {
 	var b WriteBatch
 	for _, o := range ops {
 		if o.del {
@@ -51,12 +52,12 @@ func (h *history) write(db *DB, ops ...modelOp) *WriteHandle {
 }
 
 // put commits one row and waits; it reports whether that was acknowledged.
-func (h *history) put(db *DB, key, value string) bool {
+func (h *ackHistory) put(db *DB, key, value string) bool {
 	w := h.write(db, modelOp{key: key, value: value})
 	return w != nil && h.await(w)
 }
 
-func (h *history) await(w *WriteHandle) bool {
+func (h *ackHistory) await(w *WriteHandle) bool {
 	if w.Await(context.Background()) != nil {
 		return false
 	}
@@ -64,14 +65,14 @@ func (h *history) await(w *WriteHandle) bool {
 	return true
 }
 
-func (h *history) acked(seq uint64) {
+func (h *ackHistory) acked(seq uint64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.m.durable = max(h.m.durable, seq)
 }
 
 // flush moves everything into tables; a success acknowledges all that was written before.
-func (h *history) flush(db *DB) error {
+func (h *ackHistory) flush(db *DB) error {
 	h.mu.Lock()
 	last := h.m.last()
 	h.mu.Unlock()
@@ -84,7 +85,7 @@ func (h *history) flush(db *DB) error {
 
 // check requires db to be the commit order cut at one point, at or behind the last
 // acknowledgement, and forgets what was lost.
-func (h *history) check(t testing.TB, db *DB, where string) {
+func (h *ackHistory) check(t testing.TB, db *DB, where string) {
 	t.Helper()
 	got := db.Status().CommittedSeq
 	require.GreaterOrEqual(t, got, h.m.durable, "%s: a durable write is gone", where)
@@ -100,8 +101,8 @@ func (h *history) check(t testing.TB, db *DB, where string) {
 	}
 }
 
-func (h *history) clone() *history {
-	c := &history{}
+func (h *ackHistory) clone() *ackHistory {
+	c := &ackHistory{}
 	c.m = model{commits: append([]modelCommit(nil), h.m.commits...), durable: h.m.durable}
 	return c
 }
@@ -109,13 +110,13 @@ func (h *history) clone() *history {
 // crashEverywhere runs script on a copy of what prepare made, once for each request of it,
 // crashing there before or after the effect, and checks the next two openings. The log is
 // collected before each of them.
-func crashEverywhere(t *testing.T, o Options, prepare func(o *Options, h *history), script func(db *DB, h *history), least int) {
-	base, before := objstore.NewMemory(), &history{}
+func crashEverywhere(t *testing.T, o Options, prepare func(o *Options, h *ackHistory), script func(db *DB, h *ackHistory), least int) {
+	base, before := objstore.NewMemory(), &ackHistory{}
 	prepare(o.with(func(o *Options) { o.Store = base }), before)
 	for _, after := range []bool{false, true} {
 		for n := 1; ; n++ {
 			where := fmt.Sprintf("crash at request %d, after its effect: %v", n, after)
-			inner, h := copyStore(t, base), before.clone()
+			inner, h := sceneCopy(t, base), before.clone()
 			s := faulty.New(inner, nil)
 			s.CrashAt(n, after)
 			db, err := Open(context.Background(), "db", o.with(func(o *Options) { o.Store = s }))
@@ -123,13 +124,13 @@ func crashEverywhere(t *testing.T, o Options, prepare func(o *Options, h *histor
 				require.True(t, s.Crashed(), "%s: %v", where, err)
 			} else {
 				script(db, h)
-				abandon(db)
+				sceneAbandon(db)
 			}
 			crashed := s.Crashed()
 			s.Crash()
 			for range 2 {
-				if len(objects(t, inner, "manifest")) > 0 {
-					collectWAL(t, inner, false)
+				if len(sceneObjects(t, inner, "manifest")) > 0 {
+					sceneCollectWAL(t, inner, false)
 				}
 				db, err := Open(context.Background(), "db", o.with(func(o *Options) { o.Store = inner }))
 				require.NoError(t, err, where)
@@ -137,7 +138,7 @@ func crashEverywhere(t *testing.T, o Options, prepare func(o *Options, h *histor
 				require.True(t, h.put(db, "again", where), where)
 				require.NoError(t, h.flush(db), where)
 				h.check(t, db, where)
-				abandon(db)
+				sceneAbandon(db)
 			}
 			if !crashed {
 				require.Greater(t, n, least, "the script has more requests than that")
@@ -147,15 +148,15 @@ func crashEverywhere(t *testing.T, o Options, prepare func(o *Options, h *histor
 	}
 }
 
-// logOf fills a log with n durable objects and no table.
-func logOf(t testing.TB, n, valueBytes int) func(o *Options, h *history) {
-	return func(o *Options, h *history) {
+// sceneLog fills a log with n durable objects and no table.
+func sceneLog(t testing.TB, n, valueBytes int) func(o *Options, h *ackHistory) {
+	return func(o *Options, h *ackHistory) {
 		db, err := Open(context.Background(), "db", o.with(func(o *Options) { o.L0SSTSizeBytes, o.MaxUnflushedBytes = 1<<20, 1<<30 }))
 		require.NoError(t, err)
 		for i := range n {
 			require.True(t, h.put(db, fmt.Sprintf("log/%03d", i%(n-n/4)), fmt.Sprintf("%d%s", i, strings.Repeat("v", valueBytes))))
 		}
-		abandon(db)
+		sceneAbandon(db)
 	}
 }
 
@@ -164,7 +165,7 @@ func logOf(t testing.TB, n, valueBytes int) func(o *Options, h *history) {
 func TestB1_CrashAfterEachFlushOfAReplay(t *testing.T) {
 	o := *sceneOptions(nil).with(func(o *Options) { o.L0SSTSizeBytes, o.MaxUnflushedBytes = 700, 1<<20 })
 	flushes := 0
-	crashEverywhere(t, o, logOf(t, 16, 150), func(db *DB, h *history) {
+	crashEverywhere(t, o, sceneLog(t, 16, 150), func(db *DB, h *ackHistory) {
 		n := len(db.state.Load().imm)
 		require.GreaterOrEqual(t, n+len(db.state.Load().man.Root.L0), 3, "replay made several memtables")
 		if h.flush(db) == nil {
@@ -180,7 +181,7 @@ func TestB2_ReplayPointUnderAFreezeThatRacesAFlush(t *testing.T) {
 	o := *sceneOptions(nil).with(func(o *Options) {
 		o.L0SSTSizeBytes, o.MaxUnflushedBytes, o.FlushInterval, o.L0FlushParallelism = 500, 1<<20, time.Millisecond, 3
 	})
-	crashEverywhere(t, o, logOf(t, 3, 50), func(db *DB, h *history) {
+	crashEverywhere(t, o, sceneLog(t, 3, 50), func(db *DB, h *ackHistory) {
 		var wg sync.WaitGroup
 		wg.Go(func() {
 			for range 3 {
@@ -206,100 +207,107 @@ func TestB2_ReplayPointUnderAFreezeThatRacesAFlush(t *testing.T) {
 // B3: the manifest must not name a WAL object that never landed, or no reader can open the
 // checkpoint that pins it.
 func TestB3_TheManifestNamesNoWALObjectThatIsNotStored(t *testing.T) {
-	ctx := context.Background()
 	for _, fail := range []bool{true, false} {
-		inner := objstore.NewMemory()
-		s := faulty.New(inner, nil)
-		h := &history{}
-		db := mustOpen(t, sceneOptions(s))
-		require.True(t, h.put(db, "a", "1"))
-		require.NoError(t, h.flush(db))
-		require.True(t, h.put(db, "b", "1"))
-		release := make(chan struct{})
-		rule := s.Script(faulty.Rule{Method: "put", Key: "db/wal/", Nth: 1, Kind: faulty.Block, Release: release})
-		if fail {
-			rule.Remove()
-			rule = s.Script(faulty.Rule{Method: "put", Key: "db/wal/", Kind: faulty.Call, Do: func(ctx context.Context, _ faulty.Request) error {
+		synctest.Test(t, func(t *testing.T) {
+			ctx := context.Background()
+			inner := objstore.NewMemory()
+			s := faulty.New(inner, nil)
+			h := &ackHistory{}
+			db := openScene(t, sceneOptions(s).with(func(o *Options) { o.L0SSTSizeBytes, o.MaxUnflushedBytes = 500, 1<<20 }))
+			require.True(t, h.put(db, "a", "1"))
+			require.NoError(t, h.flush(db))
+			require.True(t, h.put(db, "b", "1"))
+			release := make(chan struct{})
+			s.Script(faulty.Rule{Method: "put", Key: "db/wal/", Kind: faulty.Call, Do: func(context.Context, faulty.Request) error {
 				<-release
-				return objstore.Permanent(errors.New("no"))
+				if fail {
+					return objstore.Permanent(errors.New("no"))
+				}
+				return nil
 			}})
-		}
-		h.write(db, modelOp{key: "c", value: "1"})
-		flushed := make(chan error, 1)
-		go func() { flushed <- h.flush(db) }() // freezes behind the object that does not land
-		within(t, rule.Reached(), "the WAL PUT")
+			for i := range 9 { // some memtables freeze behind the object that does not land
+				h.write(db, modelOp{key: fmt.Sprintf("c%d", i), value: strings.Repeat("v", 150)})
+			}
+			flushed := make(chan error, 1)
+			go func() { flushed <- h.flush(db) }()
+			synctest.Wait()
+			require.NotEmpty(t, db.state.Load().imm)
 
-		look := func() {
-			id := uuid.New()
-			pinLatest(t, manifestsOf(inner), id)
-			m := latestManifest(t, inner)
-			stored := objects(t, inner, "wal")
-			for n := m.ReplayAfterWAL + 1; n <= m.WALLastSeen; n++ {
-				require.Contains(t, stored, n, "manifest %d names it", m.ID)
+			look := func(landed bool) {
+				id := uuid.New()
+				scenePin(t, sceneManifests(inner), id)
+				m := sceneManifest(t, inner)
+				stored := sceneObjects(t, inner, "wal")
+				for n := m.ReplayAfterWAL + 1; n <= m.WALLastSeen; n++ {
+					require.Contains(t, stored, n, "manifest %d names it", m.ID)
+				}
+				r, err := OpenReader(ctx, "db", &ReaderOptions{Store: inner, CheckpointID: id, Logger: quiet, BlockCacheBytes: -1, MetaCacheBytes: -1})
+				require.NoError(t, err)
+				defer r.Close(ctx)
+				got := sceneRows(t, r)
+				require.Equal(t, "1", got["a"])
+				_, ok := got["c0"]
+				require.Equal(t, landed, ok, "a row is in a table and not in the log")
 			}
-			r, err := OpenReader(ctx, "db", &ReaderOptions{Store: inner, CheckpointID: id, Logger: quiet, BlockCacheBytes: -1, MetaCacheBytes: -1})
-			require.NoError(t, err)
-			defer r.Close(ctx)
-			got := contents(t, r)
-			require.Equal(t, "1", got["a"])
-			if fail {
-				require.NotContains(t, got, "c")
+			look(false)
+			close(release)
+			if err := <-flushed; fail {
+				require.ErrorIs(t, err, ErrUnavailable)
+				require.ErrorIs(t, err, ErrClosed)
+			} else {
+				require.NoError(t, err)
 			}
-		}
-		look()
-		close(release)
-		if err := <-flushed; fail {
-			require.ErrorIs(t, err, ErrUnavailable)
-			require.ErrorIs(t, err, ErrClosed)
-		} else {
-			require.NoError(t, err)
-		}
-		look()
-		abandon(db)
-		look()
-		db = mustOpen(t, sceneOptions(inner))
-		h.check(t, db, "reopened")
-		abandon(db)
-		look()
+			look(!fail)
+			sceneAbandon(db)
+			look(!fail)
+			db = openScene(t, sceneOptions(inner))
+			h.check(t, db, "reopened")
+			sceneAbandon(db)
+			look(!fail)
+		})
 	}
 }
 
 // B4: two freezes while the first WAL PUT is delayed. Ids are taken at the PUT, so there is
 // neither a gap nor an overwrite.
 func TestB4_TwoFreezesBehindADelayedPut(t *testing.T) {
-	inner := objstore.NewMemory()
-	s := faulty.New(inner, nil)
-	h := &history{}
-	db := mustOpen(t, sceneOptions(s).with(func(o *Options) { o.L0SSTSizeBytes, o.MaxUnflushedBytes = 500, 1<<20 }))
-	release := make(chan struct{})
-	rule := s.Script(faulty.Rule{Method: "put", Key: "db/wal/", Nth: 1, Kind: faulty.Block, Release: release})
-	frozen := func() int { return len(db.state.Load().imm) }
-	var last *WriteHandle
-	for i := 0; frozen() < 3; i++ {
-		last = h.write(db, modelOp{key: fmt.Sprintf("%02d", i), value: strings.Repeat("v", 100)})
-		if i == 0 {
-			go db.Flush(context.Background())
-			within(t, rule.Reached(), "the WAL PUT")
+	synctest.Test(t, func(t *testing.T) {
+		inner := objstore.NewMemory()
+		s := faulty.New(inner, nil)
+		h := &ackHistory{}
+		db := openScene(t, sceneOptions(s).with(func(o *Options) { o.L0SSTSizeBytes, o.MaxUnflushedBytes = 500, 1<<20 }))
+		release := make(chan struct{})
+		rule := s.Script(faulty.Rule{Method: "put", Key: "db/wal/", Nth: 1, Kind: faulty.Block, Release: release})
+		var last *WriteHandle
+		for i := 0; len(db.state.Load().imm) < 3; i++ {
+			last = h.write(db, modelOp{key: fmt.Sprintf("%02d", i), value: strings.Repeat("v", 100)})
+			if i == 0 {
+				go db.Flush(context.Background())
+				<-rule.Reached()
+			}
 		}
-	}
-	require.Empty(t, latestManifest(t, inner).Root.L0, "nothing is in the manifest that the log could lose")
-	close(release)
-	require.True(t, h.await(last))
-	require.NoError(t, h.flush(db))
-	h.check(t, db, "before the crash")
-	stored := objects(t, inner, "wal")
-	for id := range uint64(len(stored)) {
-		require.Contains(t, stored, id+1, "a gap in the log")
-	}
-	m := latestManifest(t, inner)
-	require.GreaterOrEqual(t, len(m.Root.L0), 3)
-	for i := 1; i < len(m.Root.L0); i++ {
-		require.LessOrEqual(t, m.Root.L0[i].Table.ID.ULID().Time(), m.Root.L0[i-1].Table.ID.ULID().Time())
-	}
-	require.True(t, h.put(db, "tail", "1"))
-	s.Crash()
-	abandon(db)
-	h.check(t, mustOpen(t, sceneOptions(inner)), "reopened")
+		synctest.Wait() // the tables are stored now
+		require.Empty(t, sceneManifest(t, inner).Root.L0, "nothing is in the manifest that the log could lose")
+		close(release)
+		require.True(t, h.await(last))
+		require.NoError(t, h.flush(db))
+		h.check(t, db, "before the crash")
+		stored := sceneObjects(t, inner, "wal")
+		for id := range uint64(len(stored)) {
+			require.Contains(t, stored, id+1, "a gap in the log")
+		}
+		m := sceneManifest(t, inner)
+		require.GreaterOrEqual(t, len(m.Root.L0), 3)
+		for i := 1; i < len(m.Root.L0); i++ {
+			require.LessOrEqual(t, m.Root.L0[i].Table.ID.ULID().Time(), m.Root.L0[i-1].Table.ID.ULID().Time())
+		}
+		require.True(t, h.put(db, "tail", "1"))
+		s.Crash()
+		sceneAbandon(db)
+		db = openScene(t, sceneOptions(inner))
+		h.check(t, db, "reopened")
+		sceneAbandon(db)
+	})
 }
 
 // B5: whatever the timer does in the middle of a batch, after a crash it is there as a whole
@@ -308,7 +316,7 @@ func TestB5_ABatchIsNeverCutByACrash(t *testing.T) {
 	o := *sceneOptions(nil).with(func(o *Options) {
 		o.L0SSTSizeBytes, o.MaxUnflushedBytes, o.FlushInterval = 400, 1<<20, time.Microsecond
 	})
-	crashEverywhere(t, o, logOf(t, 2, 20), func(db *DB, h *history) {
+	crashEverywhere(t, o, sceneLog(t, 2, 20), func(db *DB, h *ackHistory) {
 		for i := range 6 {
 			var ops []modelOp
 			for r := range 12 { // larger than a WAL object's limit and than a memtable
@@ -321,18 +329,33 @@ func TestB5_ABatchIsNeverCutByACrash(t *testing.T) {
 		}
 		_ = db.Flush(context.Background())
 	}, 15)
+
+	// Batches larger than a memtable in the log: replay cuts between them alone.
+	o.L0FlushParallelism = 1 // so that one memtable is installed before the next is stored
+	crashEverywhere(t, o, func(o *Options, h *ackHistory) {
+		db, err := Open(context.Background(), "db", o.with(func(o *Options) { o.L0SSTSizeBytes, o.MaxUnflushedBytes = 1<<20, 1<<30 }))
+		require.NoError(t, err)
+		for i := range 4 {
+			var ops []modelOp
+			for r := range 12 {
+				ops = append(ops, modelOp{key: fmt.Sprintf("row/%02d", r), value: fmt.Sprintf("%d%s", i, strings.Repeat("v", 50))})
+			}
+			require.True(t, h.await(h.write(db, ops...)))
+		}
+		sceneAbandon(db)
+	}, func(db *DB, h *ackHistory) { _ = h.flush(db) }, 15)
 }
 
 // B6: damage in the middle of the log is never its end. Open fails with an error that names
 // the object, and the log is whole again once the object is.
 func TestB6_DamageInTheLogFailsTheOpen(t *testing.T) {
 	ctx := context.Background()
-	base, h := objstore.NewMemory(), &history{}
-	db := mustOpen(t, sceneOptions(base))
+	base, h := objstore.NewMemory(), &ackHistory{}
+	db := openScene(t, sceneOptions(base))
 	for i := range 6 {
 		require.True(t, h.put(db, fmt.Sprintf("%d", i), "value"))
 	}
-	abandon(db)
+	sceneAbandon(db)
 	key := sst.WALID(4).Object("db") // the third of six rows
 	whole, err := base.Get(ctx, key)
 	require.NoError(t, err)
@@ -343,14 +366,14 @@ func TestB6_DamageInTheLogFailsTheOpen(t *testing.T) {
 		damage[fmt.Sprintf("bit flipped in byte %d", i)] = b
 	}
 	for what, body := range damage {
-		s := copyStore(t, base)
+		s := sceneCopy(t, base)
 		_, err := s.Put(ctx, key, body, objstore.Always)
 		require.NoError(t, err)
 		for range 2 { // the failed opening has put a fence behind the log; the next one fails as well
 			db, err := Open(ctx, "db", sceneOptions(s))
 			if err == nil {
 				h.clone().check(t, db, what) // the right answer is allowed, a silent cut is not
-				abandon(db)
+				sceneAbandon(db)
 				continue
 			}
 			require.ErrorIs(t, err, ErrCorrupt, what)
@@ -363,7 +386,7 @@ func TestB6_DamageInTheLogFailsTheOpen(t *testing.T) {
 		db, err := Open(ctx, "db", sceneOptions(s))
 		require.NoError(t, err, what)
 		h.clone().check(t, db, what+", repaired")
-		abandon(db)
+		sceneAbandon(db)
 	}
 }
 
@@ -371,16 +394,16 @@ func TestB6_DamageInTheLogFailsTheOpen(t *testing.T) {
 // hole can look like the end; what the manifest has seen stored tells the difference.
 func TestB6_AMissingObjectIsNeverTheEndOfTheLog(t *testing.T) {
 	ctx := context.Background()
-	base, h := objstore.NewMemory(), &history{}
-	db := mustOpen(t, sceneOptions(base))
+	base, h := objstore.NewMemory(), &ackHistory{}
+	db := openScene(t, sceneOptions(base))
 	for i := range 9 {
 		require.True(t, h.put(db, fmt.Sprintf("%d", i), "value"))
 	}
 	require.NoError(t, db.CloseWithOptions(ctx, &CloseOptions{Flush: CloseFlushWAL})) // notes the end of the log
-	m := latestManifest(t, base)
+	m := sceneManifest(t, base)
 	require.EqualValues(t, 10, m.WALLastSeen)
 	for id := m.ReplayAfterWAL + 1; id <= m.WALLastSeen; id++ {
-		s := copyStore(t, base)
+		s := sceneCopy(t, base)
 		require.NoError(t, s.Delete(ctx, sst.WALID(id).Object("db")))
 		_, err := Open(ctx, "db", sceneOptions(s))
 		require.ErrorIs(t, err, ErrCorrupt, "WAL object %d is gone", id)
@@ -391,12 +414,12 @@ func TestB6_AMissingObjectIsNeverTheEndOfTheLog(t *testing.T) {
 // B7: short, stale and foreign bytes while the log is read.
 func TestB7_ReplayOfStaleBytes(t *testing.T) {
 	ctx := context.Background()
-	base, h := objstore.NewMemory(), &history{}
-	db := mustOpen(t, sceneOptions(base))
+	base, h := objstore.NewMemory(), &ackHistory{}
+	db := openScene(t, sceneOptions(base))
 	for i := range 8 {
 		require.True(t, h.put(db, fmt.Sprintf("%d", i), strings.Repeat("v", 10+i)))
 	}
-	abandon(db)
+	sceneAbandon(db)
 	body := func(id uint64) []byte {
 		o, err := base.Get(ctx, sst.WALID(id).Object("db"))
 		require.NoError(t, err)
@@ -413,7 +436,7 @@ func TestB7_ReplayOfStaleBytes(t *testing.T) {
 	}
 	for what, rule := range cases {
 		for _, always := range []bool{false, true} {
-			s := faulty.New(copyStore(t, base), nil)
+			s := faulty.New(sceneCopy(t, base), nil)
 			rule.Method, rule.Key, rule.Nth = "get", sst.WALID(5).Object("db"), 1
 			if always {
 				rule.Nth = 0
@@ -428,16 +451,16 @@ func TestB7_ReplayOfStaleBytes(t *testing.T) {
 				continue
 			}
 			h.clone().check(t, db, what)
-			abandon(db)
+			sceneAbandon(db)
 		}
 	}
 	// A read that got nothing of an object is no fence: the size in the answer tells.
-	s := faulty.New(copyStore(t, base), nil)
+	s := faulty.New(sceneCopy(t, base), nil)
 	s.Script(faulty.Rule{Method: "get", Key: sst.WALID(5).Object("db"), Kind: faulty.Short, Times: 2, Err: nil})
 	db, err := Open(ctx, "db", sceneOptions(s))
 	if err == nil {
 		h.clone().check(t, db, "short twice")
-		abandon(db)
+		sceneAbandon(db)
 	} else {
 		require.ErrorIs(t, err, ErrUnavailable)
 	}
@@ -451,13 +474,13 @@ func TestB8_ReplayIsBoundedOverManyReopens(t *testing.T) {
 			if idle && kind != CloseFlushMemtable {
 				continue // nothing is flushed there
 			}
-			inner, h := objstore.NewMemory(), &history{}
+			inner, h := objstore.NewMemory(), &ackHistory{}
 			worst := 0
 			const cycles, bound = 30, 12
 			for i := range cycles {
 				s := faulty.New(inner, nil)
 				s.Record(true)
-				db := mustOpen(t, sceneOptions(s).with(func(o *Options) { o.L0SSTSizeBytes, o.MaxUnflushedBytes = 600, 1<<20 }))
+				db := openScene(t, sceneOptions(s).with(func(o *Options) { o.L0SSTSizeBytes, o.MaxUnflushedBytes = 600, 1<<20 }))
 				read := 0
 				for _, r := range s.Log() {
 					if r.Method == "get" && strings.HasPrefix(r.Key, "db/wal/") {
@@ -470,8 +493,13 @@ func TestB8_ReplayIsBoundedOverManyReopens(t *testing.T) {
 				if !idle {
 					require.True(t, h.put(db, fmt.Sprintf("%d", i%7), strings.Repeat("v", 150)))
 				}
+				for range db.Watch(context.Background()) { // it lives long enough for what replay froze
+					if len(db.state.Load().imm) == 0 {
+						break
+					}
+				}
 				require.NoError(t, db.CloseWithOptions(context.Background(), &CloseOptions{Flush: kind}))
-				collectWAL(t, inner, false)
+				sceneCollectWAL(t, inner, false)
 			}
 			require.LessOrEqual(t, worst, bound, "objects read by one replay; close %v, idle %v", kind, idle)
 		}
@@ -481,13 +509,13 @@ func TestB8_ReplayIsBoundedOverManyReopens(t *testing.T) {
 func TestB8_OpenWithAFullL0(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx := context.Background()
-		inner, h := objstore.NewMemory(), &history{}
+		inner, h := objstore.NewMemory(), &ackHistory{}
 		o := sceneOptions(inner).with(func(o *Options) {
 			o.L0SSTSizeBytes, o.MaxUnflushedBytes, o.L0MaxSSTs = 600, 1<<20, 2
 		})
 		for i := range 10 {
 			start := time.Now()
-			db := mustOpen(t, o)
+			db := openScene(t, o)
 			h.check(t, db, fmt.Sprintf("cycle %d", i))
 			for j := range 4 {
 				require.True(t, h.put(db, fmt.Sprintf("%d/%d", i, j), strings.Repeat("v", 150)))
@@ -495,14 +523,14 @@ func TestB8_OpenWithAFullL0(t *testing.T) {
 			if i%2 == 0 {
 				require.NoError(t, db.Close(ctx), "with a log, a full L0 does not hold Close up")
 			} else {
-				abandon(db)
+				sceneAbandon(db)
 			}
 			require.LessOrEqual(t, time.Since(start), 5*time.Second)
-			require.LessOrEqual(t, len(latestManifest(t, inner).Root.L0), 2)
+			require.LessOrEqual(t, len(sceneManifest(t, inner).Root.L0), 2)
 		}
 		// A compactor makes room: everything goes on.
-		db := mustOpen(t, o)
-		role, err := manifestsOf(inner).AcquireCompactor(ctx, manifest.AcquireOptions{})
+		db := openScene(t, o)
+		role, err := sceneManifests(inner).AcquireCompactor(ctx, manifest.AcquireOptions{})
 		require.NoError(t, err)
 		done := make(chan error, 1)
 		go func() { done <- h.flush(db) }()
@@ -513,18 +541,18 @@ func TestB8_OpenWithAFullL0(t *testing.T) {
 				require.NoError(t, err)
 				flushed = true
 			default:
-				_, err := role.Update(ctx, func(m *manifest.Manifest) error { moveL0ToARun(m); return nil })
+				_, err := role.Update(ctx, func(m *manifest.Manifest) error { sceneCompact(m); return nil })
 				require.NoError(t, err)
 				time.Sleep(2 * time.Second)
 			}
 		}
 		h.check(t, db, "after the compactor")
-		abandon(db)
+		sceneAbandon(db)
 	})
 }
 
-// moveL0ToARun is a compaction in the manifest alone: each L0 table becomes a run of its own.
-func moveL0ToARun(m *manifest.Manifest) {
+// sceneCompact is a compaction in the manifest alone: each L0 table becomes a run of its own.
+func sceneCompact(m *manifest.Manifest) {
 	l0 := m.Root.L0
 	for i := len(l0) - 1; i >= 0; i-- {
 		id, _ := m.NextRunID()
@@ -547,14 +575,14 @@ func TestB9_OptionSetsThatCouldDeadlock(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 					defer cancel()
-					inner, h := objstore.NewMemory(), &history{}
+					inner, h := objstore.NewMemory(), &ackHistory{}
 					big := sceneOptions(inner)
-					db := mustOpen(t, big)
+					db := openScene(t, big)
 					for i := range 30 { // replayed below: more than the limit
 						require.True(t, h.put(db, fmt.Sprintf("%02d", i), strings.Repeat("v", value)))
 					}
-					abandon(db)
-					db = mustOpen(t, big.with(func(o *Options) {
+					sceneAbandon(db)
+					db = openScene(t, big.with(func(o *Options) {
 						o.DisableWAL, o.L0SSTSizeBytes, o.MaxUnflushedBytes = noWAL, sizes[0], sizes[1]
 					}))
 					what := fmt.Sprintf("sizes %v, values of %d", sizes, value)
@@ -580,55 +608,62 @@ func TestB9_OptionSetsThatCouldDeadlock(t *testing.T) {
 	}
 }
 
-// B10: replay makes three memtables or more; after the first flush of them the collector
-// runs and the process dies.
+// B10: replay makes three memtables or more; after a flush of them the collector runs and the
+// process dies.
 func TestB10_LogIsKeptUntilTheLastOfSeveralFlushes(t *testing.T) {
-	base, before := objstore.NewMemory(), &history{}
-	logOf(t, 24, 150)(sceneOptions(base), before)
-	for flushes := 1; flushes <= 5; flushes++ {
-		inner, h := copyStore(t, base), before.clone()
+	ctx := context.Background()
+	base, before := objstore.NewMemory(), &ackHistory{}
+	sceneLog(t, 24, 150)(sceneOptions(base), before)
+	small := func(s objstore.Store, onPoint func(string)) *Options {
+		return sceneOptions(s).with(func(o *Options) {
+			o.L0SSTSizeBytes, o.MaxUnflushedBytes, o.L0FlushParallelism, o.onPoint = 700, 1<<20, 1, onPoint
+		})
+	}
+	stuck := faulty.New(sceneCopy(t, base), nil)
+	stuck.Script(faulty.Rule{Method: "put", Key: "db/compacted/", Kind: faulty.Hang})
+	db := openScene(t, small(stuck, nil))
+	frozen := len(db.state.Load().imm)
+	require.GreaterOrEqual(t, frozen, 3)
+	sceneAbandon(db)
+
+	for flushes := 1; flushes <= frozen; flushes++ {
+		inner, h := sceneCopy(t, base), before.clone()
 		s := faulty.New(inner, nil)
 		crash := make(chan struct{})
-		seen := 0
-		db, err := Open(context.Background(), "db", sceneOptions(s).with(func(o *Options) {
-			o.L0SSTSizeBytes, o.MaxUnflushedBytes, o.L0FlushParallelism = 700, 1<<20, 1
-			o.onPoint = func(name string) {
-				if name == "install.after-manifest" {
-					if seen++; seen == flushes {
-						s.Crash()
-						close(crash)
-					}
+		uploads := 0
+		db, err := Open(ctx, "db", small(s, func(name string) {
+			switch name {
+			case "flush.before-put": // one at a time, in order
+				if uploads++; uploads > flushes {
+					<-crash
+				}
+			case "install.after-manifest":
+				if len(sceneManifest(t, inner).Root.L0) == flushes {
+					s.Crash()
+					close(crash)
 				}
 			}
 		}))
 		require.NoError(t, err)
-		flushed := make(chan struct{})
-		go func() { defer close(flushed); _ = db.FlushWithOptions(context.Background(), memtableFlush) }()
-		within(t, either(crash, flushed), "the flush")
-		abandon(db)
-		if !s.Crashed() {
-			require.Greater(t, flushes, 1) // one version may publish several memtables
-			break
-		}
-		m := latestManifest(t, inner)
-		require.NotEmpty(t, m.Root.L0)
-		if flushes == 1 {
-			require.Less(t, m.LastL0Seq, h.m.last(), "more was to be flushed")
-		}
-		collectWAL(t, inner, false)
-		db = mustOpen(t, sceneOptions(inner))
-		h.check(t, db, fmt.Sprintf("crash after flush %d", flushes))
-		abandon(db)
+		awaitScene(t, crash, "the flush")
+		sceneAbandon(db)
+		m := sceneManifest(t, inner)
+		require.Len(t, m.Root.L0, flushes)
+		require.Less(t, m.LastL0Seq, kv.Seq(h.m.last()), "the rest is in the log alone")
+		sceneCollectWAL(t, inner, false)
+		db = openScene(t, sceneOptions(inner))
+		h.check(t, db, fmt.Sprintf("crash after flush %d of %d", flushes, frozen))
+		sceneAbandon(db)
 	}
 }
 
 // B11: crashes right after the fence and before the first data object, several in a row.
 func TestB11_CrashesBetweenFenceAndFirstData(t *testing.T) {
 	for _, at := range []string{"wal.fence.after-put", "open.after-fence", "wal.before-put", "opened"} {
-		inner, h := objstore.NewMemory(), &history{}
-		db := mustOpen(t, sceneOptions(inner))
+		inner, h := objstore.NewMemory(), &ackHistory{}
+		db := openScene(t, sceneOptions(inner))
 		require.True(t, h.put(db, "k", "v"))
-		abandon(db)
+		sceneAbandon(db)
 		for range 3 {
 			s := faulty.New(inner, nil)
 			db, err := Open(context.Background(), "db", sceneOptions(s).with(func(o *Options) {
@@ -643,17 +678,17 @@ func TestB11_CrashesBetweenFenceAndFirstData(t *testing.T) {
 					s.Crash()
 				}
 				require.False(t, h.put(db, "lost", "v"))
-				abandon(db)
+				sceneAbandon(db)
 			}
 			require.True(t, s.Crashed())
 		}
-		db = mustOpen(t, sceneOptions(inner))
+		db = openScene(t, sceneOptions(inner))
 		h.check(t, db, at)
 		require.True(t, h.put(db, "on", at))
-		abandon(db)
-		db = mustOpen(t, sceneOptions(inner))
+		sceneAbandon(db)
+		db = openScene(t, sceneOptions(inner))
 		h.check(t, db, at)
-		abandon(db)
+		sceneAbandon(db)
 	}
 }
 
@@ -661,7 +696,7 @@ func TestB11_CrashesBetweenFenceAndFirstData(t *testing.T) {
 // keeps for sequence numbers stay in order, and the next openings flush on.
 func TestB12_CrashBetweenFreezeAndFlushKeepsTheTrackerInOrder(t *testing.T) {
 	o := *sceneOptions(nil).with(func(o *Options) { o.L0SSTSizeBytes, o.MaxUnflushedBytes = 300, 1<<20 })
-	crashEverywhere(t, o, logOf(t, 2, 20), func(db *DB, h *history) {
+	crashEverywhere(t, o, sceneLog(t, 2, 20), func(db *DB, h *ackHistory) {
 		var wg sync.WaitGroup
 		for w := range 3 {
 			wg.Go(func() {
@@ -675,10 +710,10 @@ func TestB12_CrashBetweenFreezeAndFlushKeepsTheTrackerInOrder(t *testing.T) {
 	}, 15)
 
 	// The clock steps back by a day between the openings, while the log holds newer times.
-	clock := &stepClock{now: time.Unix(1_700_000_000, 0)}
-	inner, h := objstore.NewMemory(), &history{}
+	clock := &sceneClock{now: time.Unix(1_700_000_000, 0)}
+	inner, h := objstore.NewMemory(), &ackHistory{}
 	for i := range 4 {
-		db := mustOpen(t, sceneOptions(inner).with(func(o *Options) { o.Clock, o.L0SSTSizeBytes, o.MaxUnflushedBytes = clock, 300, 1<<20 }))
+		db := openScene(t, sceneOptions(inner).with(func(o *Options) { o.Clock, o.L0SSTSizeBytes, o.MaxUnflushedBytes = clock, 300, 1<<20 }))
 		h.check(t, db, "stepped back")
 		for j := range 6 {
 			require.True(t, h.put(db, fmt.Sprintf("%d", j), strings.Repeat("v", 50*i)))
@@ -687,26 +722,26 @@ func TestB12_CrashBetweenFreezeAndFlushKeepsTheTrackerInOrder(t *testing.T) {
 		if i%2 == 1 {
 			require.NoError(t, h.flush(db))
 		}
-		abandon(db)
+		sceneAbandon(db)
 		clock.add(-24 * time.Hour)
 	}
-	require.NoError(t, latestManifest(t, inner).Validate())
+	require.NoError(t, sceneManifest(t, inner).Validate())
 }
 
-// A stepClock stands where a test puts it; its timers are real.
-type stepClock struct {
+// A sceneClock stands where a test puts it; its timers are real.
+type sceneClock struct {
 	seam.SystemClock
 	mu  sync.Mutex
 	now time.Time
 }
 
-func (c *stepClock) Now() time.Time {
+func (c *sceneClock) Now() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.now
 }
 
-func (c *stepClock) add(d time.Duration) {
+func (c *sceneClock) add(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.now = c.now.Add(d)

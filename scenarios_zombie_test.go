@@ -25,7 +25,7 @@ import (
 
 // sceneOptions are quiet and do nothing by a timer, so that a test decides what happens when.
 func sceneOptions(s objstore.Store) *Options {
-	return &Options{
+	return &Options{DisableCompactor: true, DisableGC: true,
 		Store: s, Logger: quiet, BlockCacheBytes: -1, MetaCacheBytes: -1,
 		L0MaxSSTs: 1 << 20, L0MaxSSTsPerKey: 1 << 20, FlushInterval: -1, ManifestPollInterval: -1, MaxRetries: 1,
 	}
@@ -39,39 +39,39 @@ func (o Options) with(change func(*Options)) *Options {
 
 var (
 	memtableFlush = &FlushOptions{Type: FlushMemtable}
-	noFlush       = &CloseOptions{Flush: CloseNoFlush}
+	sceneNoFlush  = &CloseOptions{Flush: CloseNoFlush}
 	noWait        = &PutOptions{NoWait: true}
 )
 
-// abandon ends a handle without storing anything: its process is dead.
-func abandon(db *DB) {
+// sceneAbandon ends a handle without storing anything: its process is dead.
+func sceneAbandon(db *DB) {
 	if db != nil {
-		_ = db.CloseWithOptions(context.Background(), noFlush)
+		_ = db.CloseWithOptions(context.Background(), sceneNoFlush)
 	}
 }
 
-// mustOpen opens "db" and abandons it when the test ends.
-func mustOpen(t testing.TB, o *Options) *DB {
+// openScene opens "db" and abandons it when the test ends.
+func openScene(t testing.TB, o *Options) *DB {
 	t.Helper()
 	db, err := Open(context.Background(), "db", o)
 	require.NoError(t, err)
-	t.Cleanup(func() { abandon(db) })
+	t.Cleanup(func() { sceneAbandon(db) })
 	return db
 }
 
-func manifestsOf(s objstore.Store) *manifest.Store {
+func sceneManifests(s objstore.Store) *manifest.Store {
 	return manifest.NewStore(s, "db", seam.New(seam.Env{}))
 }
 
-func latestManifest(t testing.TB, s objstore.Store) *manifest.Manifest {
+func sceneManifest(t testing.TB, s objstore.Store) *manifest.Manifest {
 	t.Helper()
-	m, err := manifestsOf(s).Latest(context.Background())
+	m, err := sceneManifests(s).Latest(context.Background())
 	require.NoError(t, err)
 	return m
 }
 
-// pinLatest pins the latest manifest, as a reader does.
-func pinLatest(t testing.TB, ms *manifest.Store, id uuid.UUID) {
+// scenePin pins the latest manifest, as a reader does.
+func scenePin(t testing.TB, ms *manifest.Store, id uuid.UUID) {
 	_, err := ms.Update(context.Background(), func(m *manifest.Manifest) error {
 		m.Checkpoints = append(m.Checkpoints, manifest.Checkpoint{ID: id, ManifestID: m.ID, CreateTime: time.Now()})
 		return nil
@@ -79,8 +79,8 @@ func pinLatest(t testing.TB, ms *manifest.Store, id uuid.UUID) {
 	require.NoError(t, err)
 }
 
-// objects lists the ids and sizes of a directory whose names are numbers.
-func objects(t testing.TB, s objstore.Store, dir string) map[uint64]objstore.Attributes {
+// sceneObjects lists the ids and sizes of a directory whose names are numbers.
+func sceneObjects(t testing.TB, s objstore.Store, dir string) map[uint64]objstore.Attributes {
 	t.Helper()
 	out := map[uint64]objstore.Attributes{}
 	for a, err := range s.List(context.Background(), "db/"+dir+"/", "") {
@@ -93,12 +93,12 @@ func objects(t testing.TB, s objstore.Store, dir string) map[uint64]objstore.Att
 	return out
 }
 
-// collectWAL does what the collector does to the log with a minimum age of 0: everything
+// sceneCollectWAL does what the collector does to the log with a minimum age of 0: everything
 // below the replay point goes that no checkpoint needs. Fences go only when asked for.
-func collectWAL(t testing.TB, s objstore.Store, fences bool) (deleted int) {
+func sceneCollectWAL(t testing.TB, s objstore.Store, fences bool) (deleted int) {
 	t.Helper()
 	ctx := context.Background()
-	ms := manifestsOf(s)
+	ms := sceneManifests(s)
 	m, err := ms.Latest(ctx)
 	require.NoError(t, err)
 	var pinned []*manifest.Manifest
@@ -107,7 +107,7 @@ func collectWAL(t testing.TB, s objstore.Store, fences bool) (deleted int) {
 		require.NoError(t, err)
 		pinned = append(pinned, p)
 	}
-	for id, a := range objects(t, s, "wal") {
+	for id, a := range sceneObjects(t, s, "wal") {
 		needed := slices.ContainsFunc(pinned, func(p *manifest.Manifest) bool { return id > p.ReplayAfterWAL && id <= p.WALLastSeen })
 		if id >= m.ReplayAfterWAL || needed || a.Size == 0 && !fences {
 			continue
@@ -118,17 +118,17 @@ func collectWAL(t testing.TB, s objstore.Store, fences bool) (deleted int) {
 	return deleted
 }
 
-// collectManifests deletes all versions but the latest and those that checkpoints name,
+// sceneCollectManifests deletes all versions but the latest and those that checkpoints name,
 // having advanced the boundary first.
-func collectManifests(t testing.TB, s objstore.Store) {
+func sceneCollectManifests(t testing.TB, s objstore.Store) {
 	t.Helper()
 	ctx := context.Background()
-	ms := manifestsOf(s)
+	ms := sceneManifests(s)
 	m, err := ms.Latest(ctx)
 	require.NoError(t, err)
 	var gone []string
 	most := uint64(0)
-	for id, a := range objects(t, s, "manifest") {
+	for id, a := range sceneObjects(t, s, "manifest") {
 		named := slices.ContainsFunc(m.Checkpoints, func(c manifest.Checkpoint) bool { return c.ManifestID == id })
 		if id < m.ID && !named {
 			gone, most = append(gone, a.Key), max(most, id)
@@ -140,8 +140,8 @@ func collectManifests(t testing.TB, s objstore.Store) {
 	}
 }
 
-// copyStore returns a store with the same objects.
-func copyStore(t testing.TB, s objstore.Store) objstore.Store {
+// sceneCopy returns a store with the same objects.
+func sceneCopy(t testing.TB, s objstore.Store) objstore.Store {
 	t.Helper()
 	ctx := context.Background()
 	out := objstore.NewMemory()
@@ -155,7 +155,7 @@ func copyStore(t testing.TB, s objstore.Store) objstore.Store {
 	return out
 }
 
-func contents(t testing.TB, r ReadOps) map[string]string {
+func sceneRows(t testing.TB, r ReadOps) map[string]string {
 	t.Helper()
 	out := map[string]string{}
 	for _, e := range scanRows(t, r, All, nil) {
@@ -164,16 +164,16 @@ func contents(t testing.TB, r ReadOps) map[string]string {
 	return out
 }
 
-// requireAll checks that every acknowledged row is there.
-func requireAll(t testing.TB, acked, got map[string]string, msg string, args ...any) {
+// requireRows checks that every acknowledged row is there.
+func requireRows(t testing.TB, acked, got map[string]string, msg string, args ...any) {
 	t.Helper()
 	for k, v := range acked {
 		require.Equal(t, v, got[k], "key %s is lost: %s", k, fmt.Sprintf(msg, args...))
 	}
 }
 
-// A gate records the named points that a handle passes and parks it at one of them.
-type gate struct {
+// A pointGate records the named points that a handle passes and parks it at one of them.
+type pointGate struct {
 	mu    sync.Mutex
 	trace []string
 	at    int                        // index in trace to park at, -1 = nowhere
@@ -185,18 +185,18 @@ type gate struct {
 	once  sync.Once
 }
 
-func newGate() *gate {
-	return &gate{at: -1, seen: map[string]int{}, hit: make(chan struct{}), open: make(chan struct{})}
+func newPointGate() *pointGate {
+	return &pointGate{at: -1, seen: map[string]int{}, hit: make(chan struct{}), open: make(chan struct{})}
 }
 
-// parkAt makes a gate that parks at the nth passage of a point, from 1.
-func parkAt(name string, nth int) *gate {
-	g := newGate()
+// parkAtPoint makes a pointGate that parks at the nth passage of a point, from 1.
+func parkAtPoint(name string, nth int) *pointGate {
+	g := newPointGate()
 	g.stop = func(_ int, n string) bool { return n == name && g.seen[n] == nth }
 	return g
 }
 
-func (g *gate) point(name string) {
+func (g *pointGate) point(name string) {
 	g.mu.Lock()
 	i := len(g.trace)
 	g.trace = append(g.trace, name)
@@ -215,16 +215,16 @@ func (g *gate) point(name string) {
 	}
 }
 
-func (g *gate) release() { g.once.Do(func() { close(g.open) }) }
+func (g *pointGate) release() { g.once.Do(func() { close(g.open) }) }
 
-func (g *gate) passed() []string {
+func (g *pointGate) passed() []string {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return slices.Clone(g.trace)
 }
 
-// within bounds a wait that a defect could make endless. It is not a measure of anything.
-func within(t testing.TB, ch <-chan struct{}, what string) {
+// awaitScene bounds a wait that a defect could make endless. It is not a measure of anything.
+func awaitScene(t testing.TB, ch <-chan struct{}, what string) {
 	t.Helper()
 	select {
 	case <-ch:
@@ -304,7 +304,7 @@ func (c zombieCase) store(t testing.TB) (objstore.Store, map[string]string) {
 	if c.fresh {
 		return s, base
 	}
-	db := mustOpen(t, sceneOptions(s))
+	db := openScene(t, sceneOptions(s))
 	for i := range 4 {
 		k := fmt.Sprintf("base/%d", i)
 		require.NoError(t, db.Put(context.Background(), []byte(k), []byte("base")))
@@ -313,7 +313,8 @@ func (c zombieCase) store(t testing.TB) (objstore.Store, map[string]string) {
 			require.NoError(t, db.FlushWithOptions(context.Background(), memtableFlush))
 		}
 	}
-	abandon(db)
+	// The manifest knows of objects behind the replay point.
+	require.NoError(t, db.CloseWithOptions(context.Background(), &CloseOptions{Flush: CloseFlushWAL}))
 	return s, base
 }
 
@@ -325,7 +326,7 @@ func (c zombieCase) options(s objstore.Store) *Options {
 // collector runs.
 func (c zombieCase) takeOver(t testing.TB, s objstore.Store, acked map[string]string) *DB {
 	ctx := context.Background()
-	db := mustOpen(t, c.options(s))
+	db := openScene(t, c.options(s))
 	put := func(k string) {
 		require.NoError(t, db.Put(ctx, []byte(k), []byte("second")))
 		acked[k] = "second"
@@ -335,9 +336,9 @@ func (c zombieCase) takeOver(t testing.TB, s objstore.Store, acked map[string]st
 	require.NoError(t, db.FlushWithOptions(ctx, memtableFlush))
 	put("s/2")
 	require.NoError(t, db.FlushWithOptions(ctx, memtableFlush))
-	collectWAL(t, s, false)
+	sceneCollectWAL(t, s, false)
 	if c.manifests {
-		collectManifests(t, s)
+		sceneCollectManifests(t, s)
 	}
 	put("s/3")
 	return db
@@ -370,21 +371,21 @@ func (c zombieCase) judge(t testing.TB, s objstore.Store, z *zombie, second *DB,
 		}
 		_ = dead.Close(ctx)
 	}
-	now := contents(t, alive)
+	now := sceneRows(t, alive)
 	for who, rows := range map[string]map[string]string{"before": base, "zombie": z.acked, "second": acked} {
-		requireAll(t, rows, now, "written by %s, acknowledged as durable; %s", who, what)
+		requireRows(t, rows, now, "written by %s, acknowledged as durable; %s", who, what)
 	}
 	require.Equal(t, now["z/0/x"], now["z/0/y"], "half a batch")
 	require.NotContains(t, now, "late")
 	require.NoError(t, alive.Put(ctx, []byte("after"), []byte("all")))
 	require.NoError(t, alive.FlushWithOptions(ctx, memtableFlush))
-	collectWAL(t, s, false)
+	sceneCollectWAL(t, s, false)
 	now["after"] = "all"
-	require.Equal(t, now, contents(t, alive))
+	require.Equal(t, now, sceneRows(t, alive))
 	require.NoError(t, alive.Close(ctx))
-	third := mustOpen(t, c.options(s))
-	require.Equal(t, now, contents(t, third), "after a reopen; %s", what)
-	abandon(third)
+	third := openScene(t, c.options(s))
+	require.Equal(t, now, sceneRows(t, third), "after a reopen; %s", what)
+	sceneAbandon(third)
 }
 
 func eachZombieCase(t *testing.T, f func(t *testing.T, c zombieCase)) {
@@ -408,9 +409,9 @@ var writerPoints = []string{
 func TestZombie_AtEveryNamedPoint(t *testing.T) {
 	eachZombieCase(t, func(t *testing.T, c zombieCase) {
 		s, _ := c.store(t)
-		record := newGate()
+		record := newPointGate()
 		z := startZombie(c.options(s).with(func(o *Options) { o.onPoint = record.point }))
-		within(t, z.done, "the script without a pause")
+		awaitScene(t, z.done, "the script without a pause")
 		require.NoError(t, z.err)
 		require.NoError(t, z.close())
 		trace := record.passed()
@@ -429,7 +430,7 @@ func TestZombie_AtEveryNamedPoint(t *testing.T) {
 
 func (c zombieCase) pauseAt(t *testing.T, name string, nth int) {
 	s, base := c.store(t)
-	g := parkAt(name, nth)
+	g := parkAtPoint(name, nth)
 	defer g.release()
 	z := startZombie(c.options(s).with(func(o *Options) { o.onPoint = g.point }))
 	closed := make(chan error, 1)
@@ -439,13 +440,13 @@ func (c zombieCase) pauseAt(t *testing.T, name string, nth int) {
 	case <-z.done: // the point lies in Close
 		require.NoError(t, z.err)
 		go func() { closed <- z.close() }()
-		within(t, g.hit, parked)
+		awaitScene(t, g.hit, parked)
 		parked = "close"
 	}
 	acked := map[string]string{}
 	second := c.takeOver(t, s, acked)
 	g.release()
-	within(t, z.done, parked)
+	awaitScene(t, z.done, parked)
 	c.judge(t, s, z, second, base, acked, parked)
 }
 
@@ -488,7 +489,7 @@ func (c zombieCase) pauseRequest(t *testing.T, kind faulty.Kind, n int) bool {
 	acked := map[string]string{}
 	second := c.takeOver(t, inner, acked)
 	let()
-	within(t, z.done, parked)
+	awaitScene(t, z.done, parked)
 	c.judge(t, inner, z, second, base, acked, parked)
 	return true
 }
@@ -497,13 +498,13 @@ func (c zombieCase) pauseRequest(t *testing.T, kind faulty.Kind, n int) bool {
 // the running writer goes on working. Whatever the running one acknowledges is in the opener.
 func TestZombie_IncumbentWorksWhileAnOpenerIsStopped(t *testing.T) {
 	ctx := context.Background()
-	record := newGate()
-	abandon(mustOpen(t, sceneOptions(objstore.NewMemory()).with(func(o *Options) { o.onPoint = record.point })))
+	record := newPointGate()
+	sceneAbandon(openScene(t, sceneOptions(objstore.NewMemory()).with(func(o *Options) { o.onPoint = record.point })))
 	for i, name := range record.passed() {
 		c := zombieCase{}
 		s, acked := c.store(t)
-		first := mustOpen(t, sceneOptions(s))
-		g := newGate()
+		first := openScene(t, sceneOptions(s))
+		g := newPointGate()
 		g.stop = func(j int, _ string) bool { return j == i }
 		var second *DB
 		var err error
@@ -512,7 +513,7 @@ func TestZombie_IncumbentWorksWhileAnOpenerIsStopped(t *testing.T) {
 			defer close(done)
 			second, err = Open(ctx, "db", sceneOptions(s).with(func(o *Options) { o.onPoint = g.point }))
 		}()
-		within(t, either(g.hit, done), name)
+		awaitScene(t, firstOf(g.hit, done), name)
 		for k := range 5 {
 			key := fmt.Sprintf("first/%d", k)
 			if perr := first.Put(ctx, []byte(key), []byte("v")); perr == nil {
@@ -523,23 +524,23 @@ func TestZombie_IncumbentWorksWhileAnOpenerIsStopped(t *testing.T) {
 			if ferr := first.FlushWithOptions(ctx, memtableFlush); ferr != nil {
 				require.True(t, errors.Is(ferr, ErrFenced), "%v", ferr)
 			}
-			collectWAL(t, s, false)
+			sceneCollectWAL(t, s, false)
 		}
 		g.release()
-		within(t, done, name)
+		awaitScene(t, done, name)
 		require.NoError(t, err, name)
-		requireAll(t, acked, contents(t, second), "opener stopped at %s", name)
+		requireRows(t, acked, sceneRows(t, second), "opener stopped at %s", name)
 		require.ErrorIs(t, first.Put(ctx, []byte("x"), nil), ErrFenced)
 		require.NoError(t, second.Put(ctx, []byte("y"), nil))
-		abandon(second)
-		abandon(first)
-		third := mustOpen(t, sceneOptions(s))
-		requireAll(t, acked, contents(t, third), "reopened, opener was stopped at %s", name)
-		abandon(third)
+		sceneAbandon(second)
+		sceneAbandon(first)
+		third := openScene(t, sceneOptions(s))
+		requireRows(t, acked, sceneRows(t, third), "reopened, opener was stopped at %s", name)
+		sceneAbandon(third)
 	}
 }
 
-func either(a, b <-chan struct{}) <-chan struct{} {
+func firstOf(a, b <-chan struct{}) <-chan struct{} {
 	out := make(chan struct{})
 	go func() {
 		defer close(out)

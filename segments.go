@@ -2,6 +2,8 @@ package slatedb
 
 import (
 	"bytes"
+	"errors"
+	"fmt"
 	"slices"
 	"sort"
 	"strconv"
@@ -69,6 +71,10 @@ func prefixOf(x PrefixExtractor, key []byte) (p []byte, err error) {
 		p = key[:n]
 		return nil
 	})
+	var panicked *seam.PanicError
+	if errors.As(err, &panicked) {
+		err = fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
 	return p, err
 }
 

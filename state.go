@@ -18,8 +18,9 @@ type state struct {
 	mem  *memTable
 	imm  []*memTable // frozen, newest first
 	man  *manifest.Manifest
-	root tree   // of a database without segments
-	segs []tree // ascending by prefix
+	use  *tableUse // open iterators on the tables of man; nil in a reader
+	root tree      // of a database without segments
+	segs []tree    // ascending by prefix
 }
 
 // memTable is a memtable and what must be known to publish it.

@@ -10,6 +10,7 @@ import (
 	"github.com/slatedb/slatedb-go/internal/kv"
 	"github.com/slatedb/slatedb-go/internal/seam"
 	"github.com/slatedb/slatedb-go/manifest"
+	"github.com/slatedb/slatedb-go/sst"
 	"github.com/slatedb/slatedb-go/wal"
 )
 
@@ -28,8 +29,15 @@ func (db *DB) startTasks() {
 	}
 	db.run("l0-dispatch", db.flusher.dispatch)
 	db.run("l0-install", db.flusher.install)
+	db.run("keeper", db.keep)
 	if db.conf.ManifestPollInterval >= 0 {
 		db.run("manifest-poll", db.poll)
+	}
+	if !db.conf.DisableCompactor {
+		db.run("compactor", db.runCompactor)
+	}
+	if !db.conf.DisableGC {
+		db.run("gc", db.runGC)
 	}
 }
 
@@ -67,7 +75,8 @@ func (db *DB) failed(err error) {
 	db.pressure.room.signal()
 	db.tasks.cancel()
 	db.conf.Logger.Error("slatedb: handle closed by a failure", "path", db.path, "err", err)
-	emit(db, db.conf.EventListener.Closed, err)
+	// On a goroutine of its own: a listener that calls Close would wait for this task.
+	db.conf.env.Spawn("closed-event", func() { db.tellClosed(err) })
 }
 
 // A failure is what a background task died of; the handle is closed by it.
@@ -131,12 +140,23 @@ func (db *DB) take(ctx context.Context, look func(context.Context) (*manifest.Ma
 
 // transition applies f to the state and moves it to manifest m, never backwards.
 func (db *DB) transition(m *manifest.Manifest, f func(*state) *state) {
+	now := db.conf.env.Clock.Now()
+	var gone []*sst.Handle
+	defer func() {
+		for _, h := range gone { // what compaction replaced makes room in the cache at once
+			db.ssts.Drop(h)
+		}
+	}()
 	db.stateMu.Lock()
 	defer db.stateMu.Unlock()
 	next := *f(db.state.Load())
-	if m.ID > next.man.ID {
+	if old := next.man; m.ID > old.ID {
 		next.man = m
 		db.tables(&next)
+		gone = droppedTables(old, m)
+		use := next.use
+		next.use = &tableUse{keeper: &db.keeper}
+		defer db.keeper.replaced(use, old, m, now)
 	}
 	db.state.Store(&next)
 }
@@ -158,9 +178,8 @@ func (db *DB) updateManifest(ctx context.Context, mutate func(*manifest.Manifest
 	return m, err
 }
 
-// oldestSnapshot is the smallest number that a live snapshot still needs. Snapshots come
-// with the transaction milestone.
-func (db *DB) oldestSnapshot() kv.Seq { return kv.MaxSeq }
+// oldestSnapshot is the smallest number that a live snapshot or transaction still needs.
+func (db *DB) oldestSnapshot() kv.Seq { return db.pins.oldest() }
 
 // walPosition is the newest WAL object known to be stored.
 func (db *DB) walPosition() uint64 {
@@ -198,3 +217,17 @@ func (db *DB) writeStalled(have int64) {
 
 // closeTimeout bounds the last manifest write of a Close whose ctx has no end.
 const closeTimeout = time.Minute
+
+// droppedTables returns the tables of old that next has no more.
+func droppedTables(old, next *manifest.Manifest) (out []*sst.Handle) {
+	have := make(map[sst.ID]struct{})
+	for v := range next.Views() {
+		have[v.Table.ID] = struct{}{}
+	}
+	for v := range old.Views() {
+		if _, ok := have[v.Table.ID]; !ok {
+			out = append(out, v.Table)
+		}
+	}
+	return out
+}

@@ -15,6 +15,7 @@ type view struct {
 	h   *handle
 	st  *state
 	max kv.Seq
+	own *ownWrites // of a transaction, over everything else; nil elsewhere
 }
 
 // view returns what a read with these options sees now.

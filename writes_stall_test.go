@@ -70,7 +70,7 @@ func TestBackpressureGrowsFromHalfAndStallsAtTheLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx := context.Background()
 		const limit = 64 << 20
-		db, _, log, release := stalledDB(t, &Options{L0SSTSizeBytes: 2 << 20, MaxUnflushedBytes: limit, L0MaxSSTs: 1000, L0MaxSSTsPerKey: 1000})
+		db, _, log, release := stalledDB(t, &Options{DisableCompactor: true, DisableGC: true, L0SSTSizeBytes: 2 << 20, MaxUnflushedBytes: limit, L0MaxSSTs: 1000, L0MaxSSTsPerKey: 1000})
 		val := bytes.Repeat([]byte{'v'}, 1<<20)
 		took := make([]time.Duration, 0, 64)
 		for i := range 63 {
@@ -144,7 +144,7 @@ func TestA9_StalledWritersWakeWhenTheHandleEnds(t *testing.T) {
 	for _, end := range []string{"close", "fence", "failure"} {
 		synctest.Test(t, func(t *testing.T) {
 			ctx := context.Background()
-			db, store, log, release := stalledDB(t, &Options{L0SSTSizeBytes: 1 << 20, MaxUnflushedBytes: 4 << 20, L0MaxSSTs: 1000, L0MaxSSTsPerKey: 1000, ManifestPollInterval: time.Second})
+			db, store, log, release := stalledDB(t, &Options{DisableCompactor: true, DisableGC: true, L0SSTSizeBytes: 1 << 20, MaxUnflushedBytes: 4 << 20, L0MaxSSTs: 1000, L0MaxSSTsPerKey: 1000, ManifestPollInterval: time.Second})
 			val := bytes.Repeat([]byte{'v'}, 1<<20)
 			errs := make([]error, 6)
 			var wg sync.WaitGroup

@@ -17,7 +17,11 @@ func (s *Store) AdmitTable(h *Handle, body []byte) {
 		return
 	}
 	// The metadata keeps its bytes: it must not pin the object.
-	m, err := decodeMeta(&h.Info, bytes.Clone(body[off:off+n]), off, s.transformer)
+	var m *Meta
+	err = s.guarded(func() (err error) {
+		m, err = decodeMeta(&h.Info, bytes.Clone(body[off:off+n]), off, s.transformer)
+		return err
+	})
 	if err != nil {
 		return
 	}

@@ -2,6 +2,11 @@ package sst
 
 import (
 	"context"
+	"errors"
+	"fmt"
+
+	"github.com/slatedb/slatedb-go/internal/kv"
+	"github.com/slatedb/slatedb-go/internal/seam"
 )
 
 // A Reader is an open table. It is cheap, holds no file, needs no Close, and is safe for
@@ -46,6 +51,15 @@ const (
 	filterNo                         // it does not
 )
 
+// filterError says what a policy's error means: the filter is damaged, unless its code failed.
+func (r *Reader) filterError(name string, err error) error {
+	var panicked *seam.PanicError
+	if errors.As(err, &panicked) {
+		return fmt.Errorf("read %s: %w: %w", r.object, kv.ErrInternal, err)
+	}
+	return r.damage("filter "+name, r.h.Info.FilterOffset, err)
+}
+
 // mayContain asks every filter that one of the store's policies built: one "no" is enough. A
 // damaged filter is an error, not a "maybe".
 func (r *Reader) mayContain(m *Meta, q *Query) (filterVerdict, error) {
@@ -57,9 +71,9 @@ func (r *Reader) mayContain(m *Meta, q *Query) (filterVerdict, error) {
 			if p.name != f.Name {
 				continue
 			}
-			maybe, err := p.MayContain(f.Data, q)
+			maybe, err := p.ask(f.Data, q)
 			if err != nil {
-				return verdict, r.damage("filter "+f.Name, r.h.Info.FilterOffset, err)
+				return verdict, r.filterError(f.Name, err)
 			}
 			if !maybe {
 				return filterNo, nil

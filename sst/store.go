@@ -2,6 +2,7 @@ package sst
 
 import (
 	"context"
+	"runtime/debug"
 	"sync"
 
 	"github.com/slatedb/slatedb-go/internal/seam"
@@ -58,6 +59,20 @@ type Store struct {
 type namedPolicy struct {
 	name string
 	FilterPolicy
+	trusted bool // no code of the user runs in it
+}
+
+// ask is MayContain; a panic of the user's code is an error.
+func (p *namedPolicy) ask(data []byte, q *Query) (maybe bool, err error) {
+	if p.trusted {
+		return p.MayContain(data, q)
+	}
+	defer func() {
+		if v := recover(); v != nil {
+			err = &seam.PanicError{Where: "filter policy " + p.name, Value: v, Stack: debug.Stack()}
+		}
+	}()
+	return p.MayContain(data, q)
 }
 
 const defaultMaxInFlight = 64
@@ -79,7 +94,8 @@ func NewStore(objects objstore.Store, root string, c BlockCache, o StoreOptions)
 	}
 	s.slots = make(chan struct{}, o.MaxInFlight)
 	for _, p := range o.Policies {
-		s.policies = append(s.policies, namedPolicy{p.Name(), p})
+		b, ok := p.(*bloom)
+		s.policies = append(s.policies, namedPolicy{p.Name(), p, ok && b.o.Extractor == nil})
 	}
 	return s
 }

@@ -76,8 +76,9 @@ func (w *Writer) awaitDue(ctx context.Context) (bool, error) {
 		if err := w.Err(); err != nil {
 			return false, err
 		}
-		d := w.demand()
 		now := w.env.Clock.Now()
+		w.notAhead(now)
+		d := w.demand()
 		if !d.rows {
 			w.buf.trim()
 			w.body = nil
@@ -100,6 +101,16 @@ func (w *Writer) awaitDue(ctx context.Context) (bool, error) {
 			w.setQuiet(d.gather)
 		}
 		w.park(ctx, at.Sub(now), ok)
+	}
+}
+
+// notAhead keeps a clock that was set back from holding up uploads until it is where it was.
+func (w *Writer) notAhead(now time.Time) {
+	if w.lastStart.After(now) {
+		w.lastStart, w.until = now, now
+	}
+	if w.firstRow.After(now) {
+		w.firstRow = now
 	}
 }
 

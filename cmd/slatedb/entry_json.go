@@ -22,6 +22,10 @@ type entryJSON struct {
 }
 
 func marshalEntry(e slatedb.Entry, withValue, asHex bool) ([]byte, error) {
+	return json.Marshal(entryOf(e, withValue, asHex))
+}
+
+func entryOf(e slatedb.Entry, withValue, asHex bool) entryJSON {
 	j := entryJSON{Seq: e.Seq}
 	text := func(b []byte) *string { s := string(b); return &s }
 	if utf8.Valid(e.Key) {
@@ -36,13 +40,6 @@ func marshalEntry(e slatedb.Entry, withValue, asHex bool) ([]byte, error) {
 	default:
 		j.ValueHex = hex.EncodeToString(e.Value)
 	}
-	stamp := func(t time.Time) *time.Time {
-		if t.IsZero() {
-			return nil
-		}
-		t = t.UTC()
-		return &t
-	}
-	j.CreateTime, j.ExpireTime = stamp(e.CreateTime), stamp(e.ExpireTime)
-	return json.Marshal(j)
+	j.CreateTime, j.ExpireTime = timePtr(e.CreateTime), timePtr(e.ExpireTime)
+	return j
 }

@@ -6,11 +6,13 @@ import (
 	"flag"
 	"fmt"
 
+	"github.com/google/uuid"
+
 	"github.com/slatedb/slatedb-go"
 )
 
 var getCommand = &command{
-	name: "get", args: "LOCATION KEY", nargs: 2,
+	name: "get", args: "LOCATION KEY", nargs: 2, group: groupData,
 	brief: "print the value of one key",
 	help: `
 Prints the value of KEY, byte for byte and without a newline behind it. A key that is not
@@ -22,22 +24,20 @@ example:
 	flags: func(fs *flag.FlagSet) func(context.Context, *streams, []string) error {
 		asJSON := fs.Bool("json", false, "print key, value, sequence number and times as one JSON line")
 		operands := operandsFlag(fs)
+		checkpoint := uuidFlag(fs, "checkpoint", "c", "read what checkpoint `ID` pins")
 		literal := fs.Bool("literal", false, "take KEY as it stands, even when it begins with 0x")
 		return func(ctx context.Context, io *streams, args []string) error {
-			key := []byte(args[1])
-			if !*literal {
-				var err error
-				if key, err = keyArg("KEY", args[1]); err != nil {
-					return err
-				}
+			key, err := literalArg("KEY", args[1], *literal)
+			if err != nil {
+				return err
 			}
-			return get(ctx, io, args[0], key, *asJSON, *operands)
+			return get(ctx, io, args[0], key, *asJSON, *operands, checkpoint.id)
 		}
 	},
 }
 
-func get(ctx context.Context, io *streams, location string, key []byte, asJSON, operands bool) (err error) {
-	r, err := openReader(ctx, location, operands)
+func get(ctx context.Context, io *streams, location string, key []byte, asJSON, operands bool, checkpoint uuid.UUID) (err error) {
+	r, err := openReader(ctx, location, operands, checkpoint)
 	if err != nil {
 		return err
 	}
@@ -67,9 +67,10 @@ func operandsFlag(fs *flag.FlagSet) *bool {
 }
 
 // openReader opens a database for reading without disturbing whoever writes to it. It takes
-// no checkpoint either: a command is over before a collector's minimum age has passed.
-func openReader(ctx context.Context, location string, operands bool) (*slatedb.Reader, error) {
-	o := &slatedb.ReaderOptions{Mode: slatedb.FollowLatest}
+// no checkpoint either: a command is over before a collector's minimum age has passed. A zero
+// checkpoint stands for the newest state.
+func openReader(ctx context.Context, location string, operands bool, checkpoint uuid.UUID) (*slatedb.Reader, error) {
+	o := &slatedb.ReaderOptions{Mode: slatedb.FollowLatest, CheckpointID: checkpoint, PollInterval: -1}
 	if operands {
 		o.MergeOperator = slatedb.MergeFunc(func(_, existing, operand []byte) ([]byte, error) {
 			return append(existing, operand...), nil

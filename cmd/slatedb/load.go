@@ -15,7 +15,7 @@ import (
 )
 
 var loadCommand = &command{
-	name: "load", args: "DIR LOCATION", nargs: 2,
+	name: "load", args: "DIR LOCATION", nargs: 2, at: 1, group: groupData,
 	brief: "store the files of a folder",
 	help: `
 Stores every file below DIR: the key is the path relative to DIR, with slashes, the value is

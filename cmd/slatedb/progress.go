@@ -12,7 +12,7 @@ import (
 // a line now and then elsewhere. It belongs to one goroutine.
 type progress struct {
 	w          io.Writer
-	verb       string
+	verb, unit string // "loaded", "files"
 	terminal   bool
 	every      time.Duration
 	begun      time.Time
@@ -24,7 +24,7 @@ type progress struct {
 }
 
 func newProgress(w io.Writer, verb string, files int, bytes int64) *progress {
-	p := &progress{w: w, verb: verb, all: files, allBytes: bytes, begun: time.Now(), every: 5 * time.Second}
+	p := &progress{w: w, verb: verb, unit: "files", all: files, allBytes: bytes, begun: time.Now(), every: 5 * time.Second}
 	if f, ok := w.(*os.File); ok {
 		if st, err := f.Stat(); err == nil && st.Mode()&os.ModeCharDevice != 0 {
 			p.terminal, p.every = true, 100*time.Millisecond
@@ -34,7 +34,7 @@ func newProgress(w io.Writer, verb string, files int, bytes int64) *progress {
 	return p
 }
 
-// add counts one file.
+// add counts one file or object.
 func (p *progress) add(bytes int64) {
 	p.files++
 	p.bytes += bytes
@@ -91,6 +91,6 @@ func (p *progress) line(now time.Time, bar bool) string {
 		full := int(share * cells)
 		drawn = "[" + strings.Repeat("=", full) + strings.Repeat(" ", cells-full) + "] "
 	}
-	return fmt.Sprintf("%s %s%3.0f%%  %d/%d files  %s  %s/s  %.0f files/s", p.verb, drawn, 100*share,
-		p.files, p.all, bytesText(p.bytes), bytesText(int64(float64(p.bytes)/secs)), float64(p.files)/secs)
+	return fmt.Sprintf("%s %s%3.0f%%  %d/%d %s  %s  %s/s  %.0f %s/s", p.verb, drawn, 100*share,
+		p.files, p.all, p.unit, bytesText(p.bytes), bytesText(int64(float64(p.bytes)/secs)), float64(p.files)/secs, p.unit)
 }

@@ -12,7 +12,7 @@ import (
 )
 
 var scanCommand = &command{
-	name: "scan", args: "LOCATION", nargs: 1,
+	name: "scan", args: "LOCATION", nargs: 1, group: groupData,
 	brief: "print entries in key order",
 	help: `
 Prints one entry a line: key, a tab, value. Line breaks and tabs in a value are escaped.
@@ -30,13 +30,23 @@ example:
 		fs.StringVar(&s.from, "from", "", "only keys from `A` on")
 		fs.StringVar(&s.to, "to", "", "only keys below `B`")
 		fs.IntVar(&s.limit, "limit", 0, "at most `N` entries; 0 is all")
-		fs.BoolVar(&s.keys, "keys", false, "print keys only")
+		short(fs, "limit", "max-keys")
+		s.key, s.value = "auto", "auto"
+		fs.Var(&s.key, "key", "`FORM` of keys and bounds: auto, hex, utf8")
+		fs.Var(&s.value, "value", "`FORM` of values: auto, hex, utf8, len, none")
+		s.checkpoint = uuidFlag(fs, "checkpoint", "c", "read what checkpoint `ID` pins")
+		fs.BoolVar(&s.keys, "keys", false, "print keys only, as --value none")
 		fs.BoolVar(&s.reverse, "reverse", false, "from the last key to the first")
 		fs.BoolVar(&s.count, "count", false, "print how many entries there are, and their bytes")
-		fs.BoolVar(&s.hex, "hex", false, "print values as hex")
+		fs.BoolVar(&s.hex, "hex", false, "print values as hex, as --value hex")
 		fs.BoolVar(&s.json, "json", false, "print one JSON line an entry, with sequence numbers and times")
 		return func(ctx context.Context, io *streams, args []string) error {
 			s.operands = *operands
+			s.keys = s.keys || s.value == "none"
+			if s.hex {
+				s.value = "hex"
+			}
+			s.hex = s.value == "hex"
 			return s.run(ctx, io, args[0])
 		}
 	},
@@ -48,6 +58,9 @@ type scan struct {
 	limit                           int
 	keys, reverse, count, hex, json bool
 	operands                        bool
+	key                             keyForm
+	value                           valueForm
+	checkpoint                      *idFlag
 }
 
 // keyRange turns the flags into a range. With a prefix, the bounds narrow it.
@@ -57,14 +70,14 @@ func (s *scan) keyRange() (slatedb.Range, error) {
 		return r, usagef("--limit is %d, want 0 or more", s.limit)
 	}
 	if s.prefix != "" {
-		p, err := keyArg("--prefix", s.prefix)
+		p, err := s.key.parse("--prefix", s.prefix)
 		if err != nil {
 			return r, err
 		}
 		r = slatedb.Prefix(p)
 	}
 	if s.from != "" {
-		from, err := keyArg("--from", s.from)
+		from, err := s.key.parse("--from", s.from)
 		if err != nil {
 			return r, err
 		}
@@ -73,7 +86,7 @@ func (s *scan) keyRange() (slatedb.Range, error) {
 		}
 	}
 	if s.to != "" {
-		to, err := keyArg("--to", s.to)
+		to, err := s.key.parse("--to", s.to)
 		if err != nil {
 			return r, err
 		}
@@ -92,7 +105,7 @@ func (s *scan) run(ctx context.Context, io *streams, location string) (err error
 	if err != nil {
 		return err
 	}
-	r, err := openReader(ctx, location, s.operands)
+	r, err := openReader(ctx, location, s.operands, s.checkpoint.id)
 	if err != nil {
 		return err
 	}
@@ -140,10 +153,10 @@ func (s *scan) print(out *bufio.Writer, e slatedb.Entry) error {
 		return err
 	}
 	var line strings.Builder
-	line.WriteString(showKey(e.Key))
+	line.WriteString(s.key.show(e.Key))
 	if !s.keys {
 		line.WriteByte('\t')
-		line.WriteString(showValue(e.Value, s.hex))
+		line.WriteString(s.value.show(e.Value))
 	}
 	line.WriteByte('\n')
 	_, err := out.WriteString(line.String())

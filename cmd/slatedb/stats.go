@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"flag"
 	"fmt"
 	"io"
@@ -18,11 +17,12 @@ import (
 )
 
 var statsCommand = &command{
-	name: "stats", args: "LOCATION", nargs: 1,
+	name: "stats", args: "LOCATION", nargs: 1, group: groupLook,
 	brief: "what the database consists of",
 	help: `
-Prints what the newest manifest says (trees, L0 tables, sorted runs, checkpoints, the position in
-the write-ahead log) and what lies in the store, by kind, with sizes. It reads one manifest and lists
+Prints what the newest manifest says (trees with their L0 tables, sorted runs and sizes, checkpoints and when
+they expire, parents of a clone), what of the write-ahead log the next open has to replay, and what lies in
+the store, by kind. It reads one manifest and lists
 the objects; it opens no table and takes nothing from a running writer.
 
 example:
@@ -36,9 +36,7 @@ example:
 				return err
 			}
 			if *asJSON {
-				enc := json.NewEncoder(io.out)
-				enc.SetIndent("", "  ")
-				return enc.Encode(s)
+				return printJSON(io.out, s)
 			}
 			return s.print(io.out)
 		}
@@ -61,9 +59,12 @@ type statsReport struct {
 		First    uint64 `json:"first"`
 		Last     uint64 `json:"last"`
 		ToReplay int    `json:"to_replay"`
+		// ToReplayBytes are what an open has to read before it can write.
+		ToReplayBytes int64 `json:"to_replay_bytes"`
 	} `json:"wal"`
 	Trees       []treeStats       `json:"trees"`
 	Checkpoints []checkpointStats `json:"checkpoints"`
+	Parents     []parentStats     `json:"parents"`
 	Objects     []objectStats     `json:"objects"`
 	Requests    struct {
 		Get   int64 `json:"get"`
@@ -75,9 +76,10 @@ type statsReport struct {
 
 // treeStats is one tree: the whole database, or one segment of it.
 type treeStats struct {
-	Segment string     `json:"segment"` // "" is the tree of a database without segments
-	L0      levelStats `json:"l0"`
-	Runs    []runStats `json:"runs"`
+	Segment    string     `json:"segment"` // "" is the tree of a database without segments
+	levelStats            // of all levels together
+	L0         levelStats `json:"l0"`
+	Runs       []runStats `json:"runs"`
 }
 
 type levelStats struct {
@@ -91,10 +93,15 @@ type runStats struct {
 }
 
 type checkpointStats struct {
-	ID         string     `json:"id"`
-	Name       string     `json:"name,omitempty"`
-	ManifestID uint64     `json:"manifest_id"`
-	ExpireTime *time.Time `json:"expire_time,omitempty"`
+	checkpointJSON
+	Expired bool `json:"expired"`
+}
+
+// parentStats is a database that this one borrows tables from.
+type parentStats struct {
+	Path       string `json:"path"`
+	Tables     int    `json:"tables"`
+	Checkpoint string `json:"checkpoint"`
 }
 
 // objectStats are the objects of one folder of the database.
@@ -110,7 +117,7 @@ func collectStats(ctx context.Context, location string) (*statsReport, error) {
 		return nil, err
 	}
 	counted := &countingStore{Store: store}
-	s := &statsReport{Location: location, Checkpoints: []checkpointStats{}, Objects: []objectStats{}}
+	s := &statsReport{Location: location, Checkpoints: []checkpointStats{}, Objects: []objectStats{}, Parents: []parentStats{}}
 	m, err := manifest.NewStore(counted, root, seam.New(seam.Env{})).Latest(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", location, err)
@@ -132,18 +139,20 @@ func (s *statsReport) addManifest(m *manifest.Manifest) {
 	for i := range m.Segments {
 		s.addTree(showKey(m.Segments[i].Prefix), &m.Segments[i].Tree)
 	}
-	for _, c := range m.Checkpoints {
-		cs := checkpointStats{ID: c.ID.String(), Name: c.Name, ManifestID: c.ManifestID}
-		if !c.ExpireTime.IsZero() {
-			t := c.ExpireTime.UTC()
-			cs.ExpireTime = &t
-		}
-		s.Checkpoints = append(s.Checkpoints, cs)
+	for i := range m.Checkpoints {
+		c := &m.Checkpoints[i]
+		s.Checkpoints = append(s.Checkpoints, checkpointStats{checkpointOf(c), c.Expired(time.Now())})
+	}
+	for _, e := range m.External {
+		s.Parents = append(s.Parents, parentStats{e.Path, len(e.Tables), e.FinalCheckpoint.String()})
 	}
 }
 
 func (s *statsReport) addTree(name string, t *manifest.Tree) {
 	ts := treeStats{Segment: name, Runs: []runStats{}}
+	for v := range t.Views() {
+		ts.add(v.Table.Info.EstimatedSize())
+	}
 	for i := range t.L0 {
 		ts.L0.add(t.L0[i].Table.Info.EstimatedSize())
 	}
@@ -185,14 +194,14 @@ func (s *statsReport) addObjects(ctx context.Context, store objstore.Store, root
 		s.Objects[i].Objects++
 		s.Objects[i].Bytes += a.Size
 		if kind == "wal" {
-			s.addWAL(name)
+			s.addWAL(name, a.Size)
 		}
 	}
 	return nil
 }
 
 // addWAL notes the id of one log object; "00000000000000000007.sst" is 7.
-func (s *statsReport) addWAL(name string) {
+func (s *statsReport) addWAL(name string, size int64) {
 	digits, ok := strings.CutSuffix(name, ".sst")
 	id, err := strconv.ParseUint(digits, 10, 64)
 	if !ok || err != nil {
@@ -204,6 +213,7 @@ func (s *statsReport) addWAL(name string) {
 	s.WAL.Last = max(s.WAL.Last, id)
 	if id > s.WAL.ReplayAfter {
 		s.WAL.ToReplay++
+		s.WAL.ToReplayBytes += size
 	}
 }
 
@@ -214,27 +224,30 @@ func (s *statsReport) print(out io.Writer) error {
 	if s.WAL.Last == 0 {
 		fmt.Fprintf(w, "wal\tno objects, tables hold everything up to %d\n", s.WAL.ReplayAfter)
 	} else {
-		fmt.Fprintf(w, "wal\tobjects %d to %d, tables hold everything up to %d, %d to replay\n",
-			s.WAL.First, s.WAL.Last, s.WAL.ReplayAfter, s.WAL.ToReplay)
+		fmt.Fprintf(w, "wal\tobjects %d to %d, tables hold everything up to %d, %d to replay (%s)\n",
+			s.WAL.First, s.WAL.Last, s.WAL.ReplayAfter, s.WAL.ToReplay, bytesText(s.WAL.ToReplayBytes))
 	}
 	for _, t := range s.Trees {
 		name := "tree"
 		if t.Segment != "" {
 			name = "segment " + t.Segment
 		}
-		fmt.Fprintf(w, "%s\tL0: %s, %s; %s\n", name, plural(t.L0.Tables, "table"), bytesText(int64(t.L0.Bytes)),
-			plural(len(t.Runs), "sorted run"))
+		fmt.Fprintf(w, "%s\t%s, %s\n", name, plural(t.Tables, "table"), bytesText(int64(t.Bytes)))
+		fmt.Fprintf(w, "  L0\t%s, %s\n", plural(t.L0.Tables, "table"), bytesText(int64(t.L0.Bytes)))
 		for _, r := range t.Runs {
 			fmt.Fprintf(w, "  run %d\t%s, %s\n", r.ID, plural(r.Tables, "table"), bytesText(int64(r.Bytes)))
 		}
 	}
 	fmt.Fprintf(w, "checkpoints\t%d\n", len(s.Checkpoints))
 	for _, c := range s.Checkpoints {
-		until := "never expires"
+		until := time.Time{}
 		if c.ExpireTime != nil {
-			until = "expires " + c.ExpireTime.Format(time.RFC3339)
+			until = *c.ExpireTime
 		}
-		fmt.Fprintf(w, "  %s\tmanifest %d, %s %s\n", c.ID, c.ManifestID, until, c.Name)
+		fmt.Fprintf(w, "  %s\tmanifest %d, %s  %s\n", c.ID, c.ManifestID, lifeText(until, time.Now()), c.Name)
+	}
+	for _, p := range s.Parents {
+		fmt.Fprintf(w, "parent %s\t%s, checkpoint %s there\n", p.Path, plural(p.Tables, "table"), p.Checkpoint)
 	}
 	for _, o := range s.Objects {
 		fmt.Fprintf(w, "objects %s\t%d, %s\n", o.Kind, o.Objects, bytesText(o.Bytes))

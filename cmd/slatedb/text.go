@@ -3,10 +3,73 @@ package main
 import (
 	"encoding/hex"
 	"fmt"
+	"strconv"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 )
+
+// keyForm says how keys stand on the command line and in the output.
+type keyForm string
+
+// valueForm says how values are printed.
+type valueForm string
+
+func (f *keyForm) String() string { return string(*f) }
+
+func (f *keyForm) Set(s string) error {
+	if s != "auto" && s != "hex" && s != "utf8" {
+		return usagef("%q is no form of keys, want auto, hex or utf8", s)
+	}
+	*f = keyForm(s)
+	return nil
+}
+
+func (f *valueForm) String() string { return string(*f) }
+
+func (f *valueForm) Set(s string) error {
+	if s != "auto" && s != "hex" && s != "utf8" && s != "len" && s != "none" {
+		return usagef("%q is no form of values, want auto, hex, utf8, len or none", s)
+	}
+	*f = valueForm(s)
+	return nil
+}
+
+// parse reads a key or a bound: text, hex, or with auto hex after 0x.
+func (f keyForm) parse(what, s string) ([]byte, error) {
+	switch f {
+	case "utf8":
+		return []byte(s), nil
+	case "hex":
+		b, err := hex.DecodeString(strings.TrimPrefix(s, "0x"))
+		if err != nil {
+			return nil, usagef("%s %q is no hex number", what, s)
+		}
+		return b, nil
+	}
+	return keyArg(what, s)
+}
+
+func (f keyForm) show(b []byte) string {
+	switch f {
+	case "utf8":
+		return oneLine.Replace(strings.ToValidUTF8(string(b), "\uFFFD"))
+	case "hex":
+		return hex.EncodeToString(b)
+	}
+	return showKey(b)
+}
+
+func (f valueForm) show(b []byte) string {
+	switch f {
+	case "utf8":
+		return oneLine.Replace(strings.ToValidUTF8(string(b), "\uFFFD"))
+	case "len":
+		return strconv.Itoa(len(b))
+	}
+	return showValue(b, f == "hex")
+}
 
 // keyArg reads a key or a bound from the command line: text, or bytes in hex after 0x.
 func keyArg(what, s string) ([]byte, error) {
@@ -79,4 +142,25 @@ func plural(n int, thing string) string {
 		return fmt.Sprintf("%d %s", n, thing)
 	}
 	return fmt.Sprintf("%d %ss", n, thing)
+}
+
+// number reads a number of the command line.
+func number(what, s string) (uint64, error) {
+	n, err := strconv.ParseUint(s, 10, 64)
+	if err != nil {
+		return 0, usagef("%s is %q, want a number", what, s)
+	}
+	return n, nil
+}
+
+// pointInTime reads seconds since 1970, or a time as in 2026-01-31T12:00:00Z.
+func pointInTime(s string) (time.Time, error) {
+	if n, err := strconv.ParseInt(s, 10, 64); err == nil {
+		return time.Unix(n, 0).UTC(), nil
+	}
+	t, err := time.Parse(time.RFC3339, s)
+	if err != nil {
+		return t, usagef("%q is no time, want seconds since 1970 or such as 2026-01-31T12:00:00Z", s)
+	}
+	return t, nil
 }

@@ -1,0 +1,83 @@
+package slatedb
+
+import (
+	"context"
+
+	"github.com/slatedb/slatedb-go/gc"
+	"github.com/slatedb/slatedb-go/manifest"
+)
+
+// GCOptions are the options of garbage collection.
+type GCOptions = gc.Options
+
+// GCKindOptions are the options for one kind of objects.
+type GCKindOptions = gc.KindOptions
+
+// A GCReport says what one pass of the collector deleted and what it kept, and why.
+type GCReport = gc.Report
+
+// A GCObject is one object of a GCReport.
+type GCObject = gc.Object
+
+// RunGCOnce collects garbage once and reports what was deleted, by kind, and why the rest was
+// kept. What could not be deleted is in Kept, with an error beside the report. nil options
+// are the defaults: objects younger than 5 minutes stay.
+func (a *Admin) RunGCOnce(ctx context.Context, o *GCOptions) (GCReport, error) {
+	ctx, end, err := a.begin(ctx)
+	if err != nil {
+		return GCReport{}, err
+	}
+	defer end()
+	report, err := a.collector(o).RunOnce(ctx)
+	return report, a.done("collect garbage", err)
+}
+
+// RunGC collects garbage each GCOptions.Interval until ctx ends, and then returns nil.
+func (a *Admin) RunGC(ctx context.Context, o *GCOptions) error {
+	return a.runUntil(ctx, "collect garbage", a.collector(o).Run)
+}
+
+func (a *Admin) collector(o *GCOptions) *gc.Collector {
+	if o == nil {
+		o = &GCOptions{}
+	}
+	h := a.h
+	c := gc.Config{
+		Objects: h.component("gc", h.raw), Root: h.path, Env: h.conf.env, Logger: h.conf.Logger,
+		Manifests: a.storeFor("gc"), Compactions: manifest.NewCompactionsStore(h.component("gc", h.raw), h.path, h.conf.env),
+	}
+	if h.conf.WALStore != nil {
+		c.WALObjects = h.component("gc", h.rawWAL)
+	}
+	if r := h.conf.MetricsRecorder; r != nil {
+		c.Count = r.Count
+	}
+	return gc.New(c, *o)
+}
+
+// storeFor returns a manifest store whose requests are booked under cause.
+func (a *Admin) storeFor(cause string) *manifest.Store {
+	return manifest.NewStore(a.h.component(cause, a.h.raw), a.h.path, a.h.conf.env)
+}
+
+// runUntil runs a job until ctx ends, which is success, or Close, which is ErrClosed.
+func (a *Admin) runUntil(ctx context.Context, op string, run func(context.Context) error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	rctx, end, err := a.begin(ctx)
+	if err != nil {
+		return err
+	}
+	defer end()
+	if _, err = a.manifests().Latest(rctx); err == nil {
+		err = run(rctx)
+	}
+	switch {
+	case ctx.Err() != nil:
+		return nil
+	case err == nil:
+		return a.h.latched()
+	}
+	return a.done(op, err)
+}
