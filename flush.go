@@ -515,14 +515,14 @@ func (f *flusher) publish(ctx context.Context, jobs []*flushJob) error {
 	// In this order, so that dispatch never takes a published memtable for a new one: it
 	// skips those at or below l0Seq and those that a job has.
 	db.transition(m, func(st *state) *state { return st.dropImm(len(jobs)) })
+	if db.wal == nil {
+		db.durable.Advance(last) // before who waits for the flush goes on to read
+	}
 	f.l0Seq.Advance(last)
 	f.mu.Lock()
 	f.mu.jobs = f.mu.jobs[len(jobs):]
 	f.mu.Unlock()
 	db.pressure.release(released)
-	if db.wal == nil {
-		db.durable.Advance(last)
-	}
 	db.changed.signal()
 	f.wake()
 	post(db.grown)

@@ -10,6 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/slatedb/slatedb-go/manifest"
+	"github.com/slatedb/slatedb-go/objstore"
+	"github.com/slatedb/slatedb-go/objstore/faulty"
 )
 
 // D1: an iterator is held over many checkpoint lifetimes while everything under it is
@@ -151,6 +153,35 @@ func TestEmbeddedCompactorTakenOver(t *testing.T) {
 			time.Sleep(time.Minute)
 		}
 		require.NoError(t, db.Status().Err)
+		require.NoError(t, db.Close(ctx))
+	})
+}
+
+// An idle database with every role on, as the defaults are, costs at most 300 requests an
+// hour, none of them a listing or a put.
+func TestIdleRequestBillOfAllRoles(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx := context.Background()
+		store := faulty.New(objstore.NewMemory(), nil)
+		o := testOptions()
+		o.Store, o.DisableCompactor, o.DisableGC = store, false, false
+		db, err := Open(ctx, "db", o)
+		require.NoError(t, err)
+		require.NoError(t, db.Put(ctx, []byte("k"), []byte("v")))
+		require.NoError(t, db.FlushWithOptions(ctx, &FlushOptions{Type: FlushMemtable}))
+		require.NoError(t, db.Compact(ctx))
+		time.Sleep(2 * time.Hour) // what the first passes of the collector find to do is done
+		before := store.Requests()
+		store.Record(true)
+		time.Sleep(time.Hour)
+		kinds := map[string]int{}
+		for _, r := range store.Log() {
+			kinds[r.Method]++
+		}
+		t.Logf("%d requests in an idle hour: %v", store.Requests()-before, kinds)
+		require.LessOrEqual(t, store.Requests()-before, 300)
+		require.Zero(t, kinds["put"])
+		require.Zero(t, kinds["list"])
 		require.NoError(t, db.Close(ctx))
 	})
 }

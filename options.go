@@ -82,7 +82,7 @@ type Options struct {
 	// request bill, paid for in latency of waited writes. The default is 0, none.
 	MinFlushGap time.Duration
 	// ManifestPollInterval is how often the writer looks for changes that other processes
-	// made to the manifest. The default is 1s while something happens, backing off to 15s
+	// made to the manifest. The default is 1s while something happens, backing off to 20s
 	// when nothing does; a value that is set is kept. Negative: never.
 	ManifestPollInterval time.Duration
 	// ManifestUpdateTimeout bounds one update of the manifest, conflicts included. The
@@ -191,7 +191,7 @@ func orDefault[T int | int64 | time.Duration](v, deflt T) T {
 // adaptivePoll is the poll interval of a writer that was given none.
 const (
 	pollWhenBusy = time.Second
-	pollWhenIdle = 15 * time.Second
+	pollWhenIdle = 20 * time.Second
 )
 
 // nameOf asks a user's option for its name.

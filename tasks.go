@@ -90,7 +90,7 @@ func (f *failure) Is(target error) bool { return target == ErrClosed }
 func (db *DB) poll(ctx context.Context) error {
 	idle := 0
 	for {
-		d := pollDelay(db.conf.ManifestPollInterval, pollWhenBusy<<min(idle, 4), idle >= 4)
+		d := pollDelay(db.conf.ManifestPollInterval, pollWhenBusy<<min(idle, 5), idle >= 5)
 		if err := db.conf.env.Sleep(ctx, min(d, max(pollWhenIdle, db.conf.ManifestPollInterval))); err != nil {
 			return nil
 		}

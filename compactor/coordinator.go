@@ -184,8 +184,12 @@ func (c *Compactor) poll() time.Duration {
 	case c.conf.Wake == nil:
 		return defaultPoll
 	}
-	return min(defaultPoll<<min(c.idle, 2), idlePoll)
+	return min(defaultPoll<<min(c.idle, 5), idlePoll)
 }
+
+// looksPerLatest: of so many polls of an idle embedded compactor one asks for everything, the
+// others for the next version of the list only.
+const looksPerLatest = 8
 
 // pause is how long to wait for the next look: until due, or less while others work on jobs.
 func (c *Compactor) pause(due time.Time) time.Duration {
@@ -205,8 +209,12 @@ func (c *Compactor) pause(due time.Time) time.Duration {
 func (c *Compactor) look(ctx context.Context, poll, full bool) error {
 	list := c.jobs.Known()
 	if poll {
+		ask := c.jobs.Latest
+		if c.conf.Wake != nil && c.idle%looksPerLatest != 0 {
+			ask = c.jobs.Look
+		}
 		var err error
-		if list, err = c.jobs.Latest(ctx); err != nil {
+		if list, err = ask(ctx); err != nil {
 			return err
 		}
 	}

@@ -14,8 +14,8 @@ import (
 // Options of a Compactor.
 type Options struct {
 	// PollInterval is how often the stored job list and manifest are looked at for what other processes
-	// did. The default is 5s; of an embedded compactor it is adaptive, up to 15s while nothing
-	// happens.
+	// did. The default is 5s; of an embedded compactor it is adaptive, up to a minute while
+	// nothing happens (what this process does wakes it at once).
 	PollInterval time.Duration
 	// CommitInterval is how often the job list is looked at while a worker of another process
 	// has a job. The default is 1s.
@@ -131,7 +131,7 @@ func (c *Config) logger() *slog.Logger {
 
 const (
 	defaultPoll         = 5 * time.Second
-	idlePoll            = 15 * time.Second
+	idlePoll            = time.Minute
 	defaultCommit       = time.Second
 	defaultLifetime     = 15 * time.Minute
 	defaultTimeout      = 30 * time.Second

@@ -123,18 +123,17 @@ func (f *Fenced) Refresh(ctx context.Context) (*Manifest, error) {
 // between two looks; a Refresh now and then finds that too. Nothing that is written depends
 // on either.
 func (f *Fenced) Look(ctx context.Context) (*Manifest, error) {
-	known := f.store.seq.known()
-	if known == nil || f.lost.Load() {
-		return f.Refresh(ctx)
+	if f.lost.Load() {
+		return nil, f.fenced()
 	}
-	_, found, err := f.store.seq.get(ctx, known.ID+1)
-	switch {
-	case err != nil:
+	m, err := f.store.seq.look(ctx)
+	if err == nil {
+		err = f.check(m)
+	}
+	if err != nil {
 		return nil, err
-	case found:
-		return f.Refresh(ctx)
 	}
-	return known, nil
+	return m, nil
 }
 
 // Update applies mutate to the newest version and stores the result, as Store.Update does,

@@ -32,7 +32,7 @@ example:
 			o.DisableCompactor = false
 			db, err := slatedb.Open(ctx, args[0], o)
 			if err != nil {
-				return fmt.Errorf("open %s: %w", args[0], err)
+				return fmt.Errorf("open %s: %w", shown(args[0]), err)
 			}
 			return errors.Join(db.Compact(ctx), db.Close(context.WithoutCancel(ctx)))
 		}

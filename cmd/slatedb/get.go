@@ -78,7 +78,7 @@ func openReader(ctx context.Context, location string, operands bool, checkpoint 
 	}
 	r, err := slatedb.OpenReader(ctx, location, o)
 	if err != nil {
-		return nil, fmt.Errorf("open %s: %w", location, err)
+		return nil, fmt.Errorf("open %s: %w", shown(location), err)
 	}
 	return r, nil
 }

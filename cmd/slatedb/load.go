@@ -164,7 +164,7 @@ func (l *loader) skip(format string, args ...any) {
 func (l *loader) store(ctx context.Context, total int64) (err error) {
 	db, err := slatedb.Open(ctx, l.location, nil)
 	if err != nil {
-		return fmt.Errorf("open %s: %w", l.location, err)
+		return fmt.Errorf("open %s: %w", shown(l.location), err)
 	}
 	defer func() { err = errors.Join(err, db.Close(context.WithoutCancel(ctx))) }()
 	if !l.quiet {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/slatedb/slatedb-go"
 	"github.com/slatedb/slatedb-go/objstore"
+	"github.com/slatedb/slatedb-go/objstore/retry"
 )
 
 // globals reads what stands in front of the command: the form of the Rust tool. It returns
@@ -121,20 +122,34 @@ func loadEnv(name string) error {
 	return s.Err()
 }
 
-// openStore returns the store and path of a location, for what looks at objects directly.
+// shown is a location for messages and reports: without its parameters, which may hold keys.
+func shown(location string) string {
+	location, _, _ = strings.Cut(location, "?")
+	return location
+}
+
+// openStore returns the store and path of a location, for what looks at objects directly. Requests to a
+// cloud are sent again when they get no answer.
 func openStore(ctx context.Context, location string) (objstore.Store, string, error) {
 	s, root, err := objstore.Resolve(ctx, location)
 	if err != nil {
-		return nil, "", fmt.Errorf("open %s: %w", location, err)
+		return nil, "", fmt.Errorf("open %s: %w", shown(location), err)
+	}
+	if !s.Properties().Local {
+		s = retry.New(s, retry.Options{MaxRetries: retries})
 	}
 	return s, root, nil
 }
+
+// retries of a request to a cloud that gets no answer: about ten seconds, then a person wants
+// to know.
+const retries = 12
 
 // openAdmin opens the database for looking after it.
 func openAdmin(location string, o *slatedb.AdminOptions) (*slatedb.Admin, error) {
 	a, err := slatedb.NewAdmin(location, o)
 	if err != nil {
-		return nil, fmt.Errorf("open %s: %w", location, err)
+		return nil, fmt.Errorf("open %s: %w", shown(location), err)
 	}
 	return a, nil
 }

@@ -77,7 +77,7 @@ func commands() []*command {
 		listCheckpointsCommand, createCheckpointCommand, refreshCheckpointCommand, deleteCheckpointCommand,
 		cloneCommand, deleteDBCommand,
 		compactCommand, submitCompactionCommand, runCompactorCommand, runWorkerCommand,
-		runGCCommand, scheduleGCCommand,
+		runGCCommand, scheduleGCCommand, benchCommand,
 	}
 }
 

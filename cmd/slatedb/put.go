@@ -116,7 +116,7 @@ func writeOne(ctx context.Context, io *streams, location string, asJSON bool, wr
 	}
 	db, err := slatedb.Open(ctx, location, o)
 	if err != nil {
-		return fmt.Errorf("open %s: %w", location, err)
+		return fmt.Errorf("open %s: %w", shown(location), err)
 	}
 	h, err := write(db)
 	// The row is durable in the log; a table for it alone would be waste.

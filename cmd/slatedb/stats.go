@@ -117,14 +117,14 @@ func collectStats(ctx context.Context, location string) (*statsReport, error) {
 		return nil, err
 	}
 	counted := &countingStore{Store: store}
-	s := &statsReport{Location: location, Checkpoints: []checkpointStats{}, Objects: []objectStats{}, Parents: []parentStats{}}
+	s := &statsReport{Location: shown(location), Checkpoints: []checkpointStats{}, Objects: []objectStats{}, Parents: []parentStats{}}
 	m, err := manifest.NewStore(counted, root, seam.New(seam.Env{})).Latest(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("open %s: %w", location, err)
+		return nil, fmt.Errorf("open %s: %w", shown(location), err)
 	}
 	s.addManifest(m)
 	if err := s.addObjects(ctx, counted, root); err != nil {
-		return nil, fmt.Errorf("list %s: %w", location, err)
+		return nil, fmt.Errorf("list %s: %w", shown(location), err)
 	}
 	s.Requests.Get, s.Requests.Head, s.Requests.List = counted.gets.Load(), counted.heads.Load(), counted.lists.Load()
 	s.Requests.Bytes = counted.bytes.Load()

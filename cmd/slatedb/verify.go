@@ -51,7 +51,7 @@ example:
 			if err != nil {
 				return err
 			}
-			v.store, v.root, v.report.Location = store, root, args[0]
+			v.store, v.root, v.report.Location = store, root, shown(args[0])
 			if !*quiet {
 				v.bar = newProgress(io.err, "verified", 0, 0)
 				v.bar.unit = "objects"

@@ -75,7 +75,7 @@ func (r *runner) open() {
 	default:
 		fatal(fmt.Errorf("compression=%s is unknown", c))
 	}
-	withCompactor(o, r.a.n("compactor", 1) == 1)
+	withCompactor(o, r.a.n("compactor", 1) == 1, time.Duration(r.a.n("compactor_poll_ms", 1000))*time.Millisecond)
 	db, err := slatedb.Open(r.ctx, "bench", o)
 	check(err)
 	r.db = db

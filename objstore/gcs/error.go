@@ -40,10 +40,10 @@ func parse(op, key string, err error) *cloud.Error {
 	return e
 }
 
-// noBucket reads the text, since the code is the same for a missing object.
+// noBucket reads the text, since the code is the same for a missing object. (Of a GET of a
+// body the SDK keeps not even that; it then looks like a missing object.)
 func noBucket(api *googleapi.Error) bool {
-	return api.Code == http.StatusNotFound &&
-		(strings.Contains(api.Message, "bucket does not exist") || strings.Contains(api.Body, "NoSuchBucket"))
+	return api.Code == http.StatusNotFound && strings.Contains(api.Message, "bucket does not exist")
 }
 
 func noObject(e *cloud.Error) bool {
