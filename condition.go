@@ -96,7 +96,7 @@ func (db *DB) commitIf(ctx context.Context, kind kv.Kind, key, value []byte, ttl
 }
 
 func (db *DB) tryIf(ctx context.Context, kind kv.Kind, key, value []byte, ttl int64, abs bool, c *Condition, o WriteOptions) (WriteHandle, error) {
-	var w seqReg
+	var w window
 	db.openWindow(&w)
 	ended := false
 	defer func() {

@@ -15,27 +15,34 @@ import (
 // commit's look at the tracker and its publication.
 //
 // While no window is open nothing is recorded: a plain write pays one comparison. While one
-// is, each committed key has one node with the seq of its newest commit, in a treap by key
-// and in a list by age. Every node of the treap knows the newest seq below it, so that "was
-// anything in this range committed after S" is a walk down two paths however many keys the
-// range or the tracker holds.
+// is, each committed key has one node with the seq of its newest commit, found by a map and kept
+// in a list by age. A commit of a key that every open window can see already is not even
+// noted again.
 //
-// Two facts make the upkeep cheap. A seq that comes in is larger than all before, so an
-// insert sets the maximum along its path to it without looking. And a node that goes has a seq
-// at or below every number that can be asked about, so a maximum that still counts it is never
-// mistaken for a hit and need not be repaired.
+// Only while a transaction has scanned something, the nodes are in a treap by key too, in which
+// every node knows the newest seq below it, so that "was anything in this range committed
+// after S" is a walk down two paths however many keys the range or the tracker holds. Keeping it
+// costs several times what the map costs, which is why most writes do not.
+//
+// Two facts make the treap's upkeep cheap. A seq that is raised is larger than all before, so the
+// maxima above it need no look. And a node that goes has a seq at or below every number that can
+// be asked about, so a maximum that still counts it is never mistaken for a hit and need not be
+// repaired.
 type tracker struct {
 	windows seqList // who may still ask, and since when
 
-	chunks [][]trackNode // nodes by number, from 1; chunks so that growing copies nothing
-	top    uint32        // newest number ever handed out
-	free   uint32        // freed nodes, linked by right
-	root   uint32
-	oldest uint32 // ends of the list by age
-	newest uint32
-	count  int
-	bytes  int    // what the nodes and their keys hold
-	rnd    uint64 // treap priorities; chance, not secrets
+	byKey   map[string]uint32
+	chunks  [][]trackNode // nodes by number, from 1; chunks so that growing copies nothing
+	top     uint32        // newest number ever handed out
+	free    uint32        // freed nodes, linked by right
+	root    uint32
+	tree    uint32 // nodes of this generation are in the treap
+	rangers int    // open windows that ask about ranges
+	oldest  uint32 // ends of the list by age
+	newest  uint32
+	count   int
+	bytes   int    // what the nodes and their keys hold
+	rnd     uint64 // treap priorities; chance, not secrets
 
 	// limit bounds bytes. Above it the oldest nodes are forgotten and floor rises to their
 	// seq: who asks since before the floor is told that there is a conflict.
@@ -54,14 +61,21 @@ type trackNode struct {
 	left, right  uint32
 	older, newer uint32
 	prio         uint32
+	tree         uint32 // generation of the treap that it is in
+}
+
+// A window is somebody's right to ask what was committed since it opened.
+type window struct {
+	seqReg
+	ranges bool // counted in tracker.rangers
 }
 
 const (
 	chunkBits = 9
 	chunkSize = 1 << chunkBits
-	// nodeBytes is what a node costs beside its key: itself and the rounding of the key's
-	// allocation.
-	nodeBytes = 72 + 8
+	// nodeBytes is what a node costs beside its key: itself, its slot in the map and the
+	// rounding of the key's allocation.
+	nodeBytes = 72 + 40 + 8
 	// pruneStep is how many nodes are pruned under one hold of commitMu: some 20 µs.
 	pruneStep = 128
 )
@@ -69,7 +83,7 @@ const (
 // conflictCheck is what a transaction or a conditional write has to be checked for in the
 // commit section, besides the rows that it writes.
 type conflictCheck struct {
-	window   *seqReg // ended by a successful commit
+	window   *window // ended by a successful commit
 	since    kv.Seq
 	reads    map[string]struct{}
 	ranges   []kv.Range
@@ -139,12 +153,12 @@ func (t *tracker) checkPoints(s *rowSet) (string, bool) {
 	}
 	for i := range s.rows {
 		key := s.rows[i].Key
-		if n := t.find(keyPrefix(key), key); n != 0 && t.at(n).seq > c.since && !c.skips(key) {
+		if n := t.byKey[string(key)]; n != 0 && t.at(n).seq > c.since && !c.skips(key) {
 			return t.at(n).key, true
 		}
 	}
 	for key := range c.reads {
-		if n := t.find(keyPrefix([]byte(key)), []byte(key)); n != 0 && t.at(n).seq > c.since {
+		if n := t.byKey[key]; n != 0 && t.at(n).seq > c.since {
 			return key, true
 		}
 	}
@@ -187,11 +201,18 @@ func (t *tracker) inRange(n uint32, r *kv.Range, since kv.Seq) uint32 {
 
 // open registers a window: from now on commits are recorded. The number is that of the
 // newest commit.
-func (t *tracker) open(w *seqReg, seq kv.Seq) { t.windows.add(w, seq) }
+func (t *tracker) open(w *window, seq kv.Seq) { t.windows.add(&w.seqReg, seq) }
 
 // end removes a window. It may be called again.
-func (t *tracker) end(w *seqReg) {
-	t.windows.remove(w)
+func (t *tracker) end(w *window) {
+	t.windows.remove(&w.seqReg)
+	if w.ranges {
+		w.ranges = false
+		if t.rangers--; t.rangers == 0 {
+			t.root = 0
+			t.tree++ // takes all nodes out
+		}
+	}
 	if t.windows.n == 0 {
 		t.clear()
 	}
@@ -207,6 +228,11 @@ func (t *tracker) clear() {
 		t.chunks = append([][]trackNode(nil), t.chunks[0])
 	}
 	clear(t.chunks[0][:min(t.top, chunkSize)])
+	if t.top <= chunkSize {
+		clear(t.byKey)
+	} else {
+		t.byKey = nil
+	}
 	t.top, t.free, t.root, t.oldest, t.newest, t.count, t.bytes = 0, 0, 0, 0, 0, 0, 0
 }
 
@@ -248,24 +274,18 @@ func (t *tracker) prune(n int) (more bool) {
 
 // note records one key. seq is at or above every seq noted before.
 func (t *tracker) note(key []byte, seq kv.Seq) {
-	pfx := keyPrefix(key)
-	if n := t.find(pfx, key); n != 0 {
+	if n := t.byKey[string(key)]; n != 0 {
 		x := t.at(n)
+		if x.seq > t.windows.back.seq {
+			return // every window that is open conflicts with it already, later ones never do
+		}
 		t.unlink(x)
 		x.seq = seq
 		t.link(n, x)
-		for m := t.root; ; { // the maximum of everything above it
-			y := t.at(m)
-			y.max = seq
-			if m == n {
-				return
-			}
-			if x.before(y) {
-				m = y.left
-			} else {
-				m = y.right
-			}
+		if t.rangers > 0 {
+			t.raise(n, x)
 		}
+		return
 	}
 	n := t.free
 	if n != 0 {
@@ -279,11 +299,64 @@ func (t *tracker) note(key []byte, seq kv.Seq) {
 	}
 	t.rnd = t.rnd*6364136223846793005 + 1442695040888963407
 	x := t.at(n)
-	*x = trackNode{key: string(key), pfx: pfx, seq: seq, max: seq, prio: uint32(t.rnd >> 32)}
+	*x = trackNode{key: string(key), pfx: keyPrefix(key), seq: seq, prio: uint32(t.rnd >> 32)}
+	if t.byKey == nil {
+		t.byKey = make(map[string]uint32)
+	}
+	t.byKey[x.key] = n
 	t.link(n, x)
-	t.root = t.insert(t.root, n, x)
+	if t.rangers > 0 {
+		t.plant(n, x)
+	}
 	t.count++
 	t.bytes += nodeBytes + len(key)
+}
+
+// watch makes sure that the treap has every key that a window can ask about. From then on it is
+// kept so. It works on the nodes from number at on, a few at a time, and returns the next, 0
+// at the end.
+func (t *tracker) watch(w *window, at uint32) uint32 {
+	if !w.ranges {
+		if w.ranges = true; t.rangers == 0 {
+			t.tree++
+		}
+		t.rangers++
+	}
+	for n := at; n <= t.top; n++ {
+		if n == at+pruneStep {
+			return n
+		}
+		if x := t.at(n); x.seq > w.seq && x.tree != t.tree {
+			t.plant(n, x)
+		}
+	}
+	return 0
+}
+
+// plant puts a node into the treap.
+func (t *tracker) plant(n uint32, x *trackNode) {
+	x.left, x.right, x.max, x.tree = 0, 0, x.seq, t.tree
+	t.root = t.insert(t.root, n, x)
+}
+
+// raise tells the treap that a node's seq is the largest of all now.
+func (t *tracker) raise(n uint32, x *trackNode) {
+	if x.tree != t.tree {
+		t.plant(n, x)
+		return
+	}
+	for m := t.root; ; {
+		y := t.at(m)
+		y.max = x.seq
+		switch {
+		case m == n:
+			return
+		case x.before(y):
+			m = y.left
+		default:
+			m = y.right
+		}
+	}
 }
 
 // insert puts node n into the subtree and returns the subtree's root.
@@ -294,9 +367,10 @@ func (t *tracker) insert(root, n uint32, x *trackNode) uint32 {
 	y := t.at(root)
 	if x.prio > y.prio {
 		x.left, x.right = t.split(root, x)
+		x.max = max(x.seq, t.maxOf(x.left), t.maxOf(x.right))
 		return n
 	}
-	y.max = x.seq
+	y.max = max(y.max, x.seq)
 	if x.before(y) {
 		y.left = t.insert(y.left, n, x)
 	} else {
@@ -342,15 +416,18 @@ func (t *tracker) join(l, r uint32) uint32 {
 func (t *tracker) drop(n uint32) {
 	x := t.at(n)
 	t.unlink(x)
-	at := &t.root
-	for *at != n {
-		if y := t.at(*at); x.before(y) {
-			at = &y.left
-		} else {
-			at = &y.right
+	delete(t.byKey, x.key)
+	if t.rangers > 0 && x.tree == t.tree {
+		at := &t.root
+		for *at != n {
+			if y := t.at(*at); x.before(y) {
+				at = &y.left
+			} else {
+				at = &y.right
+			}
 		}
+		*at = t.join(x.left, x.right)
 	}
-	*at = t.join(x.left, x.right)
 	t.count--
 	t.bytes -= nodeBytes + len(x.key)
 	*x = trackNode{right: t.free}
@@ -388,29 +465,6 @@ func (t *tracker) unlink(x *trackNode) {
 	}
 }
 
-func (t *tracker) find(pfx uint64, key []byte) uint32 {
-	n := t.root
-	for n != 0 {
-		x := t.at(n)
-		if pfx == x.pfx {
-			c := bytes.Compare(key, []byte(x.key))
-			if c == 0 {
-				return n
-			}
-			if c < 0 {
-				n = x.left
-			} else {
-				n = x.right
-			}
-		} else if pfx < x.pfx {
-			n = x.left
-		} else {
-			n = x.right
-		}
-	}
-	return 0
-}
-
 // before orders two nodes by key.
 func (x *trackNode) before(y *trackNode) bool {
 	if x.pfx != y.pfx {
@@ -420,7 +474,7 @@ func (x *trackNode) before(y *trackNode) bool {
 }
 
 // openWindow lets the tracker record from the newest commit on, which it returns.
-func (db *DB) openWindow(w *seqReg) kv.Seq {
+func (db *DB) openWindow(w *window) kv.Seq {
 	db.commitMu.Lock()
 	defer db.commitMu.Unlock()
 	seq := kv.Seq(db.committed.Load())
@@ -428,8 +482,20 @@ func (db *DB) openWindow(w *seqReg) kv.Seq {
 	return seq
 }
 
+// watchRanges is called before a window's first range is noted, in its owner's goroutine.
+func (db *DB) watchRanges(w *window) {
+	if w.ranges {
+		return
+	}
+	for at := uint32(1); at != 0; {
+		db.commitMu.Lock()
+		at = db.conflicts.watch(w, at)
+		db.commitMu.Unlock()
+	}
+}
+
 // endWindow removes a window and drops what only it could ask about, a little at a time.
-func (db *DB) endWindow(w *seqReg) {
+func (db *DB) endWindow(w *window) {
 	for more := true; more; {
 		db.commitMu.Lock()
 		db.conflicts.end(w)

@@ -39,7 +39,7 @@ func (t *tracker) checkInvariants(tb require.TestingT) {
 		}
 		x := t.at(i)
 		n++
-		size += nodeBytes + len(x.key)
+		require.Equal(tb, t.tree, x.tree)
 		require.True(tb, lo == nil || lo.key < x.key, "order")
 		require.True(tb, hi == nil || x.key < hi.key, "order")
 		for _, c := range []uint32{x.left, x.right} {
@@ -50,15 +50,22 @@ func (t *tracker) checkInvariants(tb require.TestingT) {
 		return have
 	}
 	walk(t.root, nil, nil)
-	require.Equal(tb, t.count, n)
-	require.Equal(tb, t.bytes, size)
+	planted := n
 	last, byAge := kv.Seq(0), 0
 	for i := t.oldest; i != 0; i = t.at(i).newer {
 		require.GreaterOrEqual(tb, t.at(i).seq, last)
 		last = t.at(i).seq
 		byAge++
+		size += nodeBytes + len(t.at(i).key)
+		require.Equal(tb, i, t.byKey[t.at(i).key])
+		if t.rangers > 0 && t.at(i).tree == t.tree {
+			planted--
+		}
 	}
-	require.Equal(tb, n, byAge)
+	require.Zero(tb, planted)
+	require.Equal(tb, t.count, byAge)
+	require.Equal(tb, t.count, len(t.byKey))
+	require.Equal(tb, t.bytes, size)
 }
 
 // TestTrackerModel compares the tracker with a list of all commits.
@@ -71,11 +78,11 @@ func TestTrackerModel(t *testing.T) {
 		key := rapid.SampledFrom([]string{"a", "a\x00", "ab", "b", "longerThan8", "longerThan9", "longerT", "z"})
 		tr := &tracker{limit: rapid.SampledFrom([]int{1 << 20, 300}).Draw(t, "limit")}
 		var all []commit
-		var open []*seqReg
+		var open []*window
 		seq := kv.Seq(0)
 		t.Repeat(map[string]func(*rapid.T){
 			"begin": func(t *rapid.T) {
-				w := new(seqReg)
+				w := new(window)
 				tr.open(w, seq)
 				open = append(open, w)
 			},
@@ -115,7 +122,15 @@ func TestTrackerModel(t *testing.T) {
 				for _, k := range rapid.SliceOfN(key, 0, 1).Draw(t, "unmarked") {
 					c.unmarked[k] = struct{}{}
 				}
+				if rapid.Bool().Draw(t, "watch") {
+					for at := uint32(1); at != 0; {
+						at = tr.watch(w, at)
+					}
+				}
 				for range rapid.IntRange(0, 2).Draw(t, "ranges") {
+					if !w.ranges {
+						break
+					}
 					r, err := drawRange(t).clone()
 					if err == nil {
 						c.ranges = append(c.ranges, r)
@@ -160,7 +175,7 @@ func TestTrackerModel(t *testing.T) {
 func TestTrackerPrunes(t *testing.T) {
 	db := openTest(t, testOptions())
 	tr := &db.conflicts
-	var old, young seqReg
+	var old, young window
 	put := func(from, to int) {
 		for i := from; i < to; i++ {
 			_, err := db.PutWithOptions(t.Context(), fmt.Appendf(nil, "k%06d", i), nil, &PutOptions{NoWait: true})
@@ -183,7 +198,7 @@ func TestTrackerPrunes(t *testing.T) {
 // TestTrackerHotKey: rewriting the same keys takes no more memory.
 func TestTrackerHotKey(t *testing.T) {
 	tr := &tracker{limit: 1 << 20}
-	tr.open(new(seqReg), 0)
+	tr.open(new(window), 0)
 	s := rowsOf("a", "b")
 	for i := range 100_000 {
 		tr.record(s, kv.Seq(i+1))
@@ -194,52 +209,52 @@ func TestTrackerHotKey(t *testing.T) {
 
 func BenchmarkTracker(b *testing.B) {
 	for _, n := range []int{1_000, 100_000, 1_000_000} {
-		tr := &tracker{limit: 1 << 40}
-		tr.open(new(seqReg), 0)
-		rnd := rand.New(rand.NewPCG(1, 2))
-		keys := make([][]byte, n)
-		for i := range keys {
-			keys[i] = fmt.Appendf(nil, "user/%016x", rnd.Uint64())
-			tr.note(keys[i], kv.Seq(i+1))
-		}
-		b.Run(fmt.Sprintf("op=rewrite/window=%d", n), func(b *testing.B) {
-			b.ReportAllocs()
+		for _, ranges := range []bool{false, true} {
+			tr := &tracker{limit: 1 << 40}
+			w := new(window)
+			tr.open(w, 0)
+			if ranges {
+				tr.watch(w, 1)
+			}
+			rnd := rand.New(rand.NewPCG(1, 2))
+			keys := make([][]byte, n)
+			for i := range keys {
+				keys[i] = fmt.Appendf(nil, "user/%016x", rnd.Uint64())
+				tr.note(keys[i], kv.Seq(i+1))
+			}
+			name := fmt.Sprintf("ranges=%v/window=%d", ranges, n)
 			seq := kv.Seq(n)
-			for b.Loop() {
-				seq++
-				tr.note(keys[rnd.IntN(n)], seq)
-			}
-		})
-		b.Run(fmt.Sprintf("op=insert-prune/window=%d", n), func(b *testing.B) {
-			b.ReportAllocs()
-			seq := kv.Seq(1 << 40)
-			key := make([]byte, 0, 64)
-			for b.Loop() {
-				seq++
-				key = fmt.Appendf(key[:0], "user/%016x", rnd.Uint64())
-				tr.note(key, seq)
-				tr.drop(tr.oldest)
-			}
-		})
-		b.Run(fmt.Sprintf("op=range-miss/window=%d", n), func(b *testing.B) {
-			b.ReportAllocs()
-			r := kv.Range{Start: []byte("user/3"), End: []byte("user/c")} // most of the keys
-			for b.Loop() {
-				if tr.inRange(tr.root, &r, kv.MaxSeq-1) != 0 {
-					b.Fatal("hit")
+			b.Run("op=rewrite/"+name, func(b *testing.B) { // each seen by a new window
+				b.ReportAllocs()
+				for b.Loop() {
+					seq++
+					tr.windows.back.seq = seq - 1
+					tr.note(keys[rnd.IntN(n)], seq)
 				}
-			}
-		})
-		b.Run(fmt.Sprintf("op=range-miss-narrow/window=%d", n), func(b *testing.B) {
-			b.ReportAllocs()
-			// The newest commit is outside; inside all is too old.
-			tr.note([]byte("zzz"), 1<<50)
-			r := kv.Range{Start: []byte("user/3"), End: []byte("user/30000")}
-			for b.Loop() {
-				if tr.inRange(tr.root, &r, 1<<50-1) != 0 {
-					b.Fatal("hit")
+			})
+			b.Run("op=insert-prune/"+name, func(b *testing.B) {
+				b.ReportAllocs()
+				key := make([]byte, 0, 64)
+				for b.Loop() {
+					seq++
+					key = fmt.Appendf(key[:0], "user/%016x", rnd.Uint64())
+					tr.note(key, seq)
+					tr.drop(tr.oldest)
 				}
+			})
+			if !ranges {
+				continue
 			}
-		})
+			b.Run("op=range-miss/"+name, func(b *testing.B) {
+				b.ReportAllocs()
+				tr.note([]byte("zzz"), seq+1) // the newest commit is outside, inside all is too old
+				r := kv.Range{Start: []byte("user/3"), End: []byte("user/c")}
+				for b.Loop() {
+					if tr.inRange(tr.root, &r, seq) != 0 {
+						b.Fatal("hit")
+					}
+				}
+			})
+		}
 	}
 }

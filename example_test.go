@@ -13,7 +13,10 @@ import (
 
 // open opens an empty database in memory for an example.
 func open(name string) *slatedb.DB {
-	db, err := slatedb.Open(context.Background(), "memory://"+name+"/db", &slatedb.Options{Logger: slog.New(slog.DiscardHandler)})
+	db, err := slatedb.Open(context.Background(), "memory://"+name+"/db", &slatedb.Options{
+		Logger:           slog.New(slog.DiscardHandler),
+		DisableCompactor: true, DisableGC: true, // so that what an example prints repeats
+	})
 	if err != nil {
 		log.Fatal(err)
 	}

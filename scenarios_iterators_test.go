@@ -79,7 +79,7 @@ func versionedDB(t testing.TB, o *Options, seed uint64, rounds, writes int, keys
 	return db, m
 }
 
-func tableRows(t testing.TB, s objstore.Store, tr BlockTransformer) (rows, blocks int) {
+func storedRows(t testing.TB, s objstore.Store, tr BlockTransformer) (rows, blocks int) {
 	t.Helper()
 	for a, err := range s.List(context.Background(), "db/compacted/", "") {
 		require.NoError(t, err)
@@ -120,7 +120,7 @@ func TestH1_HotKeyOverManyBlocks(t *testing.T) {
 			}
 			put("z", "last")
 			require.NoError(t, db.FlushWithOptions(ctx, &FlushOptions{Type: FlushMemtable}))
-			rows, _ := tableRows(t, o.Store, nil)
+			rows, _ := storedRows(t, o.Store, nil)
 			require.Equal(t, n+2, rows, "the table must hold every version for this test to mean something")
 
 			for i := 0; i < n; i += 37 {

@@ -228,7 +228,7 @@ type pin struct {
 	db     *DB
 	kind   string
 	reg    seqReg  // in db.pins
-	window *seqReg // in db.conflicts; nil of a snapshot
+	window *window // in db.conflicts; nil of a snapshot
 }
 
 // release gives everything back. It is called once.

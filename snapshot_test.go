@@ -148,7 +148,7 @@ func TestSnapshotInManifest(t *testing.T) {
 	tx.Rollback()
 	put()
 	require.EqualValues(t, 5, minSeq())
-	w := new(seqReg)
+	w := new(window)
 	db.openWindow(w)
 	put()
 	require.EqualValues(t, 6, minSeq(), "conditional writes need no old versions")

@@ -87,7 +87,7 @@ func (db *DB) begin(l IsolationLevel) (*Txn, error) {
 	if err := db.latched(); err != nil {
 		return nil, err
 	}
-	p := &pin{db: db, kind: "transaction", window: new(seqReg)}
+	p := &pin{db: db, kind: "transaction", window: new(window)}
 	tx := &Txn{db: db, level: l, id: db.conf.env.UUID(), pin: p}
 	// The number and the window belong together: every commit above the number is recorded.
 	db.commitMu.Lock()

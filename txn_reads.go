@@ -187,6 +187,7 @@ func (tx *Txn) ScanWithOptions(ctx context.Context, r Range, o *ScanOptions) (*I
 		return nil, err
 	}
 	if tx.level == SerializableSnapshot && !rng.Empty() {
+		tx.db.watchRanges(tx.pin.window)
 		tx.ranges = append(tx.ranges, rng)
 	}
 	if len(tx.w.ops) > 0 {

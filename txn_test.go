@@ -836,6 +836,46 @@ func TestTxnOwnWrites(t *testing.T) {
 		get b !notfound`)
 }
 
+// TestSavepoints: they nest, and what an open iterator saw stays when the writes are cut off
+// and others take their place.
+func TestSavepoints(t *testing.T) {
+	ctx := context.Background()
+	db := openTest(t, mergeOptions())
+	tx, err := db.Begin(SnapshotIsolation)
+	require.NoError(t, err)
+	require.NoError(t, tx.Put([]byte("a"), []byte("kept")))
+	outer := tx.Savepoint()
+	require.NoError(t, tx.Put([]byte("a"), []byte("gone")))
+	require.NoError(t, tx.Put([]byte("b"), []byte("gone")))
+	inner := tx.Savepoint()
+	require.NoError(t, tx.Merge([]byte("b"), []byte("too")))
+	it, err := tx.Scan(ctx, nil, nil)
+	require.NoError(t, err)
+	require.NoError(t, tx.RollbackTo(inner))
+	v, err := tx.Get(ctx, []byte("b"))
+	require.NoError(t, err)
+	require.Equal(t, "gone", string(v))
+	require.NoError(t, tx.RollbackTo(outer))
+	require.NoError(t, tx.Put([]byte("x"), []byte("xxxx")))
+	require.NoError(t, tx.Put([]byte("y"), []byte("yyyy")))
+	require.NoError(t, tx.Put([]byte("z"), []byte("zzzz")))
+	var saw []string
+	for k, v := range it.All() {
+		saw = append(saw, string(k)+"="+string(v))
+	}
+	require.NoError(t, it.Close())
+	require.Equal(t, []string{"a=gone", "b=gone,too"}, saw)
+	require.ErrorIs(t, tx.RollbackTo(inner), ErrInvalid, "it was rolled back over")
+	require.NoError(t, tx.RollbackTo(outer), "again")
+	require.ErrorIs(t, tx.RollbackTo(Savepoint{}), ErrInvalid)
+	other, err := db.Begin(SnapshotIsolation)
+	require.NoError(t, err)
+	require.ErrorIs(t, other.RollbackTo(outer), ErrInvalid)
+	other.Rollback()
+	require.NoError(t, tx.Commit(ctx))
+	require.Equal(t, []string{`"a"="kept"@1`}, entryStrings(scanRows(t, db, All, nil)))
+}
+
 // TestTxnTTLCountsFromCommit: the time in the buffer does not count.
 func TestTxnTTLCountsFromCommit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

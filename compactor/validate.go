@@ -1,7 +1,6 @@
 package compactor
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 
@@ -11,9 +10,6 @@ import (
 	"github.com/slatedb/slatedb-go/manifest"
 	"github.com/slatedb/slatedb-go/sst"
 )
-
-// errClash: the job uses what another one is working on. It has to wait.
-var errClash = errors.New("compactor: sources or destination in use by another job")
 
 // check refuses what would damage the database. stage is Submitted, for a job about to be scheduled, or
 // Compacted, for one whose outputs are about to replace its sources.

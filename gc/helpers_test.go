@@ -121,8 +121,6 @@ func (w *world) put(key string, body string) {
 	require.NoError(w.t, err)
 }
 
-func (f *fake) key(dir, name string) string { return under(f.root, dir) + name }
-
 // upload stores a table as a writer with a skewed clock does: never older than what it knows,
 // tables in flight included.
 func (f *fake) upload(inFlight ...ulid.ULID) ulid.ULID {

@@ -121,7 +121,6 @@ type tableCheck struct {
 	stats  *sst.Stats
 
 	filters []sst.NamedFilter
-	policy  sst.FilterPolicy
 	query   sst.Query
 	seen    sst.Stats
 	missed  bool // a filter has denied a key: said once

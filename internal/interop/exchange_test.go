@@ -29,7 +29,7 @@ func setups() (out []setup) {
 func TestGoWritesPythonReads(t *testing.T) {
 	for _, s := range setups() {
 		t.Run(s.String(), func(t *testing.T) {
-			g := &gen{r: seed(t), keys: 300, long: true, flush: 25}
+			g := &gen{r: seed(t), keys: 300, long: true, flush: 25, merges: true, txns: true}
 			dir, m := t.TempDir(), model{}
 			ops := g.history(250)
 			m.apply(ops)
@@ -77,7 +77,6 @@ func TestPythonWritesGoReads(t *testing.T) {
 				for range 6 {
 					ops = append(append(ops, g.history(80)...), op{Op: "flush", Type: "memtable"})
 				}
-				ops = append(ops, op{Op: "sleep", MS: 1500})
 			}
 			empty := op{Op: "merge", K: hexBytes("empty, merged")} // the operator itself returns nil here
 			ops = append(ops, empty, empty, op{Op: "put", K: hexBytes("\x00")})
@@ -116,11 +115,13 @@ func TestTurns(t *testing.T) {
 					keepWAL: g.r.IntN(2) == 0,
 				}
 				inGo := (turn+i)%2 == 0
-				g.merges = !inGo
+				g.merges, g.txns = true, inGo
 				ops := g.history(60 + g.r.IntN(60))
 				m.apply(ops)
 				who := fmt.Sprintf("turn %d, written by ", turn)
+				compact := g.r.IntN(3) == 0
 				if inGo {
+					s.compact = compact
 					goApply(t, dir, s, ops)
 					rows := pyRows(t, dir, turn%4 == 1)
 					if turn%4 == 1 {
@@ -128,8 +129,10 @@ func TestTurns(t *testing.T) {
 					}
 					requireModel(t, m, rows, who+"go, read by python")
 				} else {
-					s.compact = g.r.IntN(3) == 0
 					pyApply(t, dir, s, ops)
+					if compact && len(latest(t, dir, "db").Root.L0) > 1 {
+						pyCompact(t, dir, "db")
+					}
 					requireModel(t, m, goRows(t, dir, slatedb.Ascending), who+"python, read by go")
 				}
 			}

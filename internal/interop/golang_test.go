@@ -3,8 +3,13 @@
 package interop
 
 import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -20,13 +25,31 @@ var appendOperator = slatedb.MergeFunc(func(_, existing, operand []byte) ([]byte
 var quiet = slog.New(slog.DiscardHandler)
 
 // at is the location of the database that the scripts call store=DIR path=db.
-func at(dir string) string { return filepath.Join(dir, "db") }
+func at(dir string) string { return in(dir, "db") }
+
+// in is the location of the one that they call path=NAME. The store's root is that of the file
+// system, as in the scripts, so that both engines have the same names for a clone's parents.
+func in(dir, name string) string { return filepath.Join(dir, name) + "?root=/" }
+
+// pathIn is the path of that database inside the store.
+func pathIn(dir, name string) string {
+	return strings.TrimPrefix(filepath.ToSlash(filepath.Join(dir, name)), "/")
+}
 
 func (s setup) options() *slatedb.Options {
 	o := &slatedb.Options{
 		BlockSize: s.blockKB << 10, MinFilterKeys: s.filterKeys, L0SSTSizeBytes: s.l0KB << 10,
 		L0MaxSSTs: 100_000, L0MaxSSTsPerKey: 100_000, // nobody compacts here, as in the peer
+		DisableCompactor: true, DisableGC: true,
 		MergeOperator: appendOperator, BlockCacheBytes: 16 << 20, Logger: quiet,
+	}
+	if s.compact {
+		o.DisableCompactor = false
+		o.Compactor = &slatedb.CompactorOptions{
+			SizeTiered:         slatedb.SizeTieredOptions{MinSources: 2},
+			CheckpointLifetime: time.Second,
+			Worker:             &slatedb.WorkerOptions{MaxSSTBytes: 8 << 10, MaxSubcompactions: 3, MinSubcompactionBytes: 16 << 10},
+		}
 	}
 	switch s.codec {
 	case "Snappy":
@@ -67,18 +90,27 @@ func write(t *testing.T, db *slatedb.DB, ops []op) {
 			_, err = db.PutWithOptions(ctx, o.K, o.V, &slatedb.PutOptions{
 				TTL: time.Duration(o.TTLms) * time.Millisecond, NoWait: true,
 			})
+		case "merge":
+			_, err = db.MergeWithOptions(ctx, o.K, o.V, &slatedb.PutOptions{
+				TTL: time.Duration(o.TTLms) * time.Millisecond, NoWait: true,
+			})
 		case "delete":
 			_, err = db.DeleteWithOptions(ctx, o.K, &slatedb.WriteOptions{NoWait: true})
 		case "batch":
 			var b slatedb.WriteBatch
 			for _, x := range o.Ops {
-				if x.Op == "put" {
+				switch x.Op {
+				case "put":
 					b.Put(x.K, x.V)
-				} else {
+				case "merge":
+					b.Merge(x.K, x.V)
+				default:
 					b.Delete(x.K)
 				}
 			}
 			_, err = db.WriteWithOptions(ctx, &b, &slatedb.WriteOptions{NoWait: true})
+		case "txn":
+			err = db.Update(ctx, slatedb.SerializableSnapshot, func(tx *slatedb.Txn) error { return inTxn(ctx, tx, o.Ops) })
 		case "flush":
 			kind := slatedb.FlushWAL
 			if o.Type == "memtable" {
@@ -92,14 +124,42 @@ func write(t *testing.T, db *slatedb.DB, ops []op) {
 	}
 }
 
+// inTxn applies ops in a transaction. A merge is done by hand now and then: read, append, put.
+func inTxn(ctx context.Context, tx *slatedb.Txn, ops []op) error {
+	for i, x := range ops {
+		var err error
+		switch {
+		case x.Op == "delete":
+			err = tx.Delete(x.K)
+		case x.Op == "merge" && i%2 == 0:
+			err = tx.Merge(x.K, x.V)
+		case x.Op == "merge":
+			var old []byte
+			if old, err = tx.Get(ctx, x.K); err == nil || errors.Is(err, slatedb.ErrNotFound) {
+				err = tx.Put(x.K, append(bytes.Clone(old), x.V...))
+			}
+		default:
+			err = tx.Put(x.K, x.V)
+		}
+		if err != nil {
+			return fmt.Errorf("%s %q: %w", x.Op, []byte(x.K), err)
+		}
+	}
+	return nil
+}
+
 // reads is what a writer and a reader have in common.
 type reads = slatedb.ReadOps
 
 func openReader(t *testing.T, dir string) *slatedb.Reader {
 	t.Helper()
-	r, err := slatedb.OpenReader(t.Context(), at(dir), &slatedb.ReaderOptions{
-		Mode: slatedb.FollowLatest, MergeOperator: appendOperator, BlockCacheBytes: 16 << 20, Logger: quiet,
-	})
+	return openReaderIn(t, dir, "db", slatedb.ReaderOptions{Mode: slatedb.FollowLatest})
+}
+
+func openReaderIn(t *testing.T, dir, name string, o slatedb.ReaderOptions) *slatedb.Reader {
+	t.Helper()
+	o.MergeOperator, o.BlockCacheBytes, o.PollInterval, o.Logger = appendOperator, 16<<20, -1, quiet
+	r, err := slatedb.OpenReader(t.Context(), in(dir, name), &o)
 	require.NoError(t, err)
 	return r
 }
@@ -107,7 +167,12 @@ func openReader(t *testing.T, dir string) *slatedb.Reader {
 // goRows lets this engine read everything, without disturbing a writer.
 func goRows(t *testing.T, dir string, order slatedb.Order) []row {
 	t.Helper()
-	r := openReader(t, dir)
+	return goRowsOf(t, dir, "db", slatedb.ReaderOptions{Mode: slatedb.FollowLatest}, order)
+}
+
+func goRowsOf(t *testing.T, dir, name string, o slatedb.ReaderOptions, order slatedb.Order) []row {
+	t.Helper()
+	r := openReaderIn(t, dir, name, o)
 	defer func() { require.NoError(t, r.Close(t.Context())) }()
 	return scanRows(t, r, order)
 }

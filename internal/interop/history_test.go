@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"sort"
@@ -65,6 +66,7 @@ type gen struct {
 	r      *rand.Rand
 	keys   int  // how many different keys
 	merges bool // write merge operands too
+	txns   bool // and transactions, which the scripts do not know
 	long   bool // values larger than a block
 	flush  int  // one in flush operations is a flush; 0 = none
 }
@@ -126,9 +128,16 @@ func (g *gen) history(n int) (ops []op) {
 			for range 1 + g.r.IntN(8) {
 				b.Ops = append(b.Ops, g.one())
 			}
+			if g.txns && g.r.IntN(2) == 0 {
+				b.Op = "txn"
+			}
 			ops = append(ops, b)
 		case k == 3:
-			ops = append(ops, op{Op: "put", K: g.key(), V: g.value(), TTLms: 3_600_000 + g.r.Int64N(1000)})
+			o := op{Op: "put", K: g.key(), V: g.value(), TTLms: 3_600_000 + g.r.Int64N(1000)}
+			if g.merges && g.r.IntN(4) == 0 {
+				o.Op = "merge"
+			}
+			ops = append(ops, o)
 		default:
 			ops = append(ops, g.one())
 		}
@@ -148,14 +157,14 @@ func (m model) apply(ops []op) {
 	for _, o := range ops {
 		k := string(o.K)
 		switch o.Op {
-		case "batch":
+		case "batch", "txn":
 			m.apply(o.Ops)
 		case "put":
 			m[k] = modelRow{bytes.Clone(o.V), o.TTLms}
 		case "merge":
 			old, there := m[k]
 			row := modelRow{value: append(bytes.Clone(old.value), o.V...)}
-			if there && old.ttl != 0 {
+			if there && old.ttl != 0 || o.TTLms != 0 {
 				row.ttl = -1 // how operands inherit is for the engines to agree on
 			}
 			m[k] = row
@@ -164,6 +173,9 @@ func (m model) apply(ops []op) {
 		}
 	}
 }
+
+// clone returns a copy that later operations do not change.
+func (m model) clone() model { return maps.Clone(m) }
 
 func (m model) keys() []string {
 	out := make([]string, 0, len(m))

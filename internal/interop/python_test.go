@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -24,7 +25,7 @@ type setup struct {
 	filterKeys int  // least rows of a table with a filter
 	l0KB       int  // size of a memtable
 	keepWAL    bool // close without flushing the memtable: the next open replays
-	compact    bool // the original engine's compactor runs
+	compact    bool // the compactor runs: beside a writer of this engine, behind one of the original
 }
 
 var codecs = []string{"none", "Snappy", "Zlib", "Lz4", "Zstd"}
@@ -47,9 +48,6 @@ func (s setup) peerArgs() []string {
 	}
 	if s.keepWAL {
 		out = append(out, "close=none")
-	}
-	if s.compact {
-		out = append(out, "compactor=1")
 	}
 	return out
 }
@@ -87,23 +85,46 @@ func peer(t *testing.T, what, dir string, stdin io.Reader, args ...string) []byt
 	return out.Bytes()
 }
 
-// pyApply lets the original engine write ops.
-func pyApply(t *testing.T, dir string, s setup, ops []op) {
+// pyCompact lets the original engine merge L0 of the database called name into sorted runs.
+func pyCompact(t *testing.T, dir, name string) {
+	t.Helper()
+	before := latest(t, dir, name)
+	require.Greater(t, len(before.Root.L0), 1, "nothing to merge")
+	py := openSession(t, "writer", dir, "path="+name, "compactor=1")
+	require.Eventually(t, func() bool { return len(latest(t, dir, name).Root.L0) < 2 }, 30*time.Second, 50*time.Millisecond)
+	py.must("close", nil, nil)
+	after := latest(t, dir, name)
+	require.NotEmpty(t, after.Root.Runs)
+	require.NotEqual(t, before.Root.LastCompactedL0, after.Root.LastCompactedL0)
+	require.Greater(t, after.CompactorEpoch, before.CompactorEpoch)
+}
+
+// pyApply lets the original engine write ops, and returns what it printed.
+func pyApply(t *testing.T, dir string, s setup, ops []op, args ...string) []byte {
 	t.Helper()
 	var in bytes.Buffer
 	enc := json.NewEncoder(&in)
 	for _, o := range ops {
 		require.NoError(t, enc.Encode(o))
 	}
-	peer(t, "apply", dir, &in, s.peerArgs()...)
+	out := peer(t, "apply", dir, &in, append(s.peerArgs(), args...)...)
+	if s.compact {
+		name := "db"
+		for _, a := range args {
+			if n, ok := strings.CutPrefix(a, "path="); ok {
+				name = n
+			}
+		}
+		pyCompact(t, dir, name)
+	}
+	return out
 }
 
 // pyRows lets the original engine read everything.
-func pyRows(t *testing.T, dir string, reverse bool) (rows []row) {
+func pyRows(t *testing.T, dir string, reverse bool, args ...string) (rows []row) {
 	t.Helper()
-	var args []string
 	if reverse {
-		args = []string{"reverse=1"}
+		args = append(args, "reverse=1")
 	}
 	dec := json.NewDecoder(bytes.NewReader(peer(t, "dump", dir, nil, args...)))
 	for {
@@ -129,13 +150,15 @@ type reply struct {
 	Error string    `json:"error"`
 	Text  string    `json:"text"`
 	V     *hexBytes `json:"v"`
+	Rows  []row     `json:"rows"`
 	end   error
 }
 
 // openSession starts session.py and waits until the handle is open.
-func openSession(t *testing.T, role, dir string) *session {
+func openSession(t *testing.T, role, dir string, args ...string) *session {
 	t.Helper()
-	cmd := exec.Command(python(t), script(t, "session.py"), role, "store="+filepath.ToSlash(dir), "path=db")
+	args = append([]string{script(t, "session.py"), role, "store=" + filepath.ToSlash(dir), "path=db"}, args...)
+	cmd := exec.Command(python(t), args...)
 	in, err := cmd.StdinPipe()
 	require.NoError(t, err)
 	out, err := cmd.StdoutPipe()
@@ -177,6 +200,14 @@ func (s *session) next() reply {
 		require.FailNow(s.t, "the session does not answer")
 		return reply{}
 	}
+}
+
+// must is do for a command that has to succeed.
+func (s *session) must(command string, k, v []byte) reply {
+	s.t.Helper()
+	r := s.do(command, k, v)
+	require.True(s.t, r.OK, "%s %q: %s: %s", command, k, r.Error, r.Text)
+	return r
 }
 
 // do sends a command and returns the answer.

@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 """Holds one handle of the original engine open and does what the lines on stdin say.
 
-usage: session.py writer|reader store=ABSOLUTE_PATH path=db
+usage: session.py writer|reader store=ABSOLUTE_PATH path=db compactor=0|1
+A compactor here is in a hurry, and merges two of a kind.
 Each line is a JSON command, each answer a JSON line: {"ok": true, ...} or {"error": KIND, "text": ...}.
   {"do":"put","k":HEX,"v":HEX}  durable when answered        {"do":"get","k":HEX} -> {"v":HEX or null}
-  {"do":"flush"}                                             {"do":"close"}, the last one
+  {"do":"merge",...} and {"do":"delete",...}, the same       {"do":"scan"} -> {"rows":[...]} as peer.py dump has them
+  {"do":"flush"}, the log  {"do":"memtable"}, to tables      {"do":"close"}, the last one
 The first answer, before any command, tells whether opening went well.
 """
 import asyncio
@@ -37,7 +39,13 @@ async def main():
             return await b.build()
         settings = u.Settings.default()
         settings.set("garbage_collector_options", "null")
-        settings.set("compactor_options", "null")
+        if args.get("compactor", "0") == "0":
+            settings.set("compactor_options", "null")
+        else:
+            for name in ("poll_interval", "commit_compacted_interval", "worker.compactions_poll_interval"):
+                settings.set("compactor_options." + name, '"50ms"')
+            settings.set("compactor_options.scheduler_options", '{"min_compaction_sources": "2"}')
+            settings.set("compactor_options.worker.max_sst_size", "16384")
         b = u.DbBuilder(path, store)
         b.with_settings(settings)
         b.with_merge_operator(Append())
@@ -62,22 +70,39 @@ async def main():
         if not line:
             return
         c = json.loads(line)
-        if c["do"] == "put":
-            async def put():
-                await handle.put(bytes.fromhex(c["k"]), bytes.fromhex(c["v"]))
+        if c["do"] in ("put", "merge", "delete"):
+            async def write():
+                k, v = bytes.fromhex(c["k"]), bytes.fromhex(c["v"])
+                if c["do"] == "put":
+                    await handle.put(k, v)
+                elif c["do"] == "merge":
+                    await handle.merge(k, v)
+                else:
+                    await handle.delete(k)
                 await handle.flush()
                 return True
-            if await tell(put()):
+            if await tell(write()):
                 answer(ok=True)
+        elif c["do"] == "scan":
+            async def scan():
+                it = await handle.scan(u.KeyRange(start=None, start_inclusive=True, end=None, end_inclusive=False))
+                rows = []
+                while (r := await it.next()) is not None:
+                    rows.append({"k": r.key.hex(), "v": r.value.hex(), "seq": r.seq, "create_ts": r.create_ts, "expire_ts": r.expire_ts})
+                return rows
+            rows = await tell(scan())
+            if rows is not None:
+                answer(ok=True, rows=rows)
         elif c["do"] == "get":
             async def get():
                 return (await handle.get(bytes.fromhex(c["k"])),)
             got = await tell(get())
             if got is not None:
                 answer(ok=True, v=None if got[0] is None else got[0].hex())
-        elif c["do"] == "flush":
+        elif c["do"] in ("flush", "memtable"):
             async def flush():
-                await handle.flush()
+                t = u.FlushType.WAL if c["do"] == "flush" else u.FlushType.MEM_TABLE
+                await handle.flush_with_options(u.FlushOptions(flush_type=t))
                 return True
             if await tell(flush()):
                 answer(ok=True)
