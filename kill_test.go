@@ -22,11 +22,17 @@ import (
 
 const killDirEnv = "SLATEDB_KILL_DIR"
 
-// TestMain runs the child when the environment names a directory.
+// children are what this binary is run as, by the environment variable that says so and has
+// the argument.
+var children = map[string]func(string){killDirEnv: killChild}
+
+// TestMain runs a child when the environment asks for one.
 func TestMain(m *testing.M) {
-	if dir := os.Getenv(killDirEnv); dir != "" {
-		killChild(dir)
-		return
+	for env, child := range children {
+		if arg := os.Getenv(env); arg != "" {
+			child(arg)
+			return
+		}
 	}
 	os.Exit(m.Run())
 }
