@@ -367,6 +367,7 @@ func TestDistributedCompaction(t *testing.T) {
 	require.NoError(t, err)
 	defer a.Close()
 
+	begin := time.Now()
 	writer := startDist(t, dir, "writer", rows)
 	var workers []*distProcess
 	for range 3 {
@@ -386,6 +387,7 @@ func TestDistributedCompaction(t *testing.T) {
 	require.Equal(t, manifest.Completed, pastStatus(t, a, job))
 	t.Logf("the job of the killed worker, with %d tables, was done by another %v later", tablesSoFar(job), time.Since(killed).Round(time.Millisecond))
 
+	t.Logf("first catch done after %v", time.Since(begin).Round(time.Millisecond))
 	kept, err := a.CreateCheckpoint(ctx, &CheckpointOptions{Name: "kept"})
 	require.NoError(t, err)
 	then := distScan(t, store, &ReaderOptions{CheckpointID: kept.ID})
@@ -398,6 +400,7 @@ func TestDistributedCompaction(t *testing.T) {
 	})
 	require.Equal(t, manifest.Completed, pastStatus(t, a, job))
 	asleep.resume()
+	t.Logf("second catch done after %v", time.Since(begin).Round(time.Millisecond))
 	// It finds out and takes other jobs.
 	if writer.say("enough"); len(writer.lines) == 0 {
 		eventually(t, "another job of the worker that slept", func() bool {
@@ -410,12 +413,16 @@ func TestDistributedCompaction(t *testing.T) {
 	require.NoError(t, err)
 	require.GreaterOrEqual(t, n, rows)
 	asleep.end() // so that nothing that it may have begun in its sleep comes after the last job
+	idle := func() bool {
+		return !slices.ContainsFunc(distJobs(t, a).Jobs, func(j manifest.Compaction) bool { return !j.Status.Finished() })
+	}
+	eventually(t, "an end of the jobs so far", idle)
+	t.Logf("drained after %v", time.Since(begin).Round(time.Millisecond))
 	writer.say("end")
 	writer.expect("closed")
+	t.Logf("closed after %v", time.Since(begin).Round(time.Millisecond))
 	writer.end()
-	eventually(t, "an end of all jobs", func() bool {
-		return !slices.ContainsFunc(distJobs(t, a).Jobs, func(j manifest.Compaction) bool { return !j.Status.Finished() })
-	})
+	eventually(t, "an end of all jobs", idle)
 	coordinator.end()
 	for _, p := range workers {
 		if p != asleep {
@@ -451,10 +458,10 @@ func TestDistributedCompaction(t *testing.T) {
 		return len(all) == 1
 	})
 	// What the last checkpoint held goes with the pass that finds it gone.
-	_, err = a.RunGCOnce(ctx, &GCOptions{MinAge: -1, DeleteWALFences: true})
+	last, err := a.RunGCOnce(ctx, &GCOptions{MinAge: -1, DeleteWALFences: true})
 	require.NoError(t, err)
 	t.Logf("%d rows written, %d live; collected %v", n, len(want), deleted)
-	requireOnlyReachable(t, a, dir, kept)
+	requireOnlyReachable(t, a, dir, kept, last)
 	requireSameRows(t, want, distScan(t, store, &ReaderOptions{Mode: FollowLatest}))
 	requireSameRows(t, then, distScan(t, store, &ReaderOptions{CheckpointID: kept.ID}))
 }
@@ -496,8 +503,8 @@ func requireSameRows(t *testing.T, want, got map[string]string) {
 }
 
 // requireOnlyReachable compares what is stored with what the newest manifest and the one that
-// a checkpoint pins name.
-func requireOnlyReachable(t *testing.T, a *Admin, dir string, kept Checkpoint) {
+// a checkpoint pins name. report says why the collector kept what is left.
+func requireOnlyReachable(t *testing.T, a *Admin, dir string, kept Checkpoint, report GCReport) {
 	t.Helper()
 	ctx := t.Context()
 	now, err := a.ReadManifest(ctx, 0)
@@ -529,9 +536,12 @@ func requireOnlyReachable(t *testing.T, a *Admin, dir string, kept Checkpoint) {
 		return err
 	}))
 	for name := range want {
-		require.Contains(t, got, name, "missing")
+		require.True(t, got[name], "%s is missing", name)
 	}
 	for name := range got {
-		require.Contains(t, want, name, "left over")
+		if i := slices.IndexFunc(report.Kept, func(o GCObject) bool { return o.Name == distPath+"/"+name }); !want[name] && i >= 0 {
+			require.Fail(t, "left over", "%s was kept: %s", name, report.Kept[i].Reason)
+		}
+		require.True(t, want[name], "%s is left over", name)
 	}
 }
