@@ -289,7 +289,7 @@ func BenchmarkTxn(b *testing.B) {
 	ctx := context.Background()
 	o := testOptions()
 	o.FlushInterval = -1
-	o.MaxUnflushedBytes = 1 << 40
+	o.MaxUnflushedBytes = 1 << 30
 	db := openTest(b, o)
 	keys := make([][]byte, 100_000)
 	for i := range keys {

@@ -210,7 +210,7 @@ func TestTrackerHotKey(t *testing.T) {
 func BenchmarkTracker(b *testing.B) {
 	for _, n := range []int{1_000, 100_000, 1_000_000} {
 		for _, ranges := range []bool{false, true} {
-			tr := &tracker{limit: 1 << 40}
+			tr := &tracker{limit: 1 << 30}
 			w := new(window)
 			tr.open(w, 0)
 			if ranges {

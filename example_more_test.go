@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 
 	slatedb "github.com/slatedb/slatedb-go"
 )
@@ -235,4 +236,91 @@ func ExampleReader_Refresh() {
 	check(err)
 	fmt.Println(before, after)
 	// Output: false true
+}
+
+func ExampleDB_Put() {
+	ctx := context.Background()
+	db := open("ex-shortput")
+	defer db.Close(ctx)
+
+	check(db.Put(ctx, []byte("k"), []byte("v"))) // returns when the object store has it
+	fmt.Println(db.Status().DurableSeq)
+	// Output: 1
+}
+
+func ExampleDB_Compact() {
+	ctx := context.Background()
+	db, err := slatedb.Open(ctx, "memory://ex-compactdb/db", &slatedb.Options{Logger: slog.New(slog.DiscardHandler)})
+	check(err)
+	defer db.Close(ctx)
+
+	for range 3 {
+		check(db.Put(ctx, []byte("k"), []byte("v")))
+		check(db.FlushWithOptions(ctx, &slatedb.FlushOptions{Type: slatedb.FlushMemtable}))
+	}
+	check(db.Compact(ctx))
+	l0, _ := db.Metrics().Value("slatedb.db.l0_sst_count")
+	runs, _ := db.Metrics().Value("slatedb.db.sorted_run_count")
+	fmt.Println(l0, runs)
+	// Output: 0 1
+}
+
+func ExampleDB_MergeWithOptions() {
+	ctx := context.Background()
+	db, err := slatedb.Open(ctx, "memory://ex-mergeopt/db", &slatedb.Options{
+		Logger: slog.New(slog.DiscardHandler),
+		MergeOperator: slatedb.MergeFunc(func(_, existing, operand []byte) ([]byte, error) {
+			return append(existing, operand...), nil
+		}),
+	})
+	check(err)
+	defer db.Close(ctx)
+
+	for _, w := range []string{"a", "b", "c"} {
+		_, err := db.MergeWithOptions(ctx, []byte("k"), []byte(w), &slatedb.PutOptions{NoWait: true})
+		check(err)
+	}
+	v, err := db.Get(ctx, []byte("k"))
+	check(err)
+	fmt.Printf("%s\n", v)
+	// Output: abc
+}
+
+func ExampleIterator_All() {
+	ctx := context.Background()
+	db := open("ex-all")
+	defer db.Close(ctx)
+
+	check(db.Put(ctx, []byte("a"), []byte("1")))
+	check(db.Put(ctx, []byte("b"), []byte("2")))
+	it, err := db.Scan(ctx, nil, nil)
+	check(err)
+	for k, v := range it.All() {
+		fmt.Printf("%s=%s\n", k, v)
+	}
+	check(it.Close())
+	// Output:
+	// a=1
+	// b=2
+}
+
+func ExampleWriteBatch() {
+	ctx := context.Background()
+	db := open("ex-batch")
+	defer db.Close(ctx)
+
+	var b slatedb.WriteBatch // the zero value is ready
+	b.Put([]byte("a"), []byte("1"))
+	b.Put([]byte("a"), []byte("2")) // replaces the first
+	fmt.Println(b.Len(), b.Size())
+	check(db.Write(ctx, &b))
+	v, err := db.Get(ctx, []byte("a"))
+	check(err)
+	fmt.Printf("%s\n", v)
+	b.Reset()
+	fmt.Println(b.Len())
+	// Output:
+	// 2 4
+	// 2
+	// 0
 }

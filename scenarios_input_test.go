@@ -549,7 +549,7 @@ func TestK_BadOptionsNameTheField(t *testing.T) {
 		{"MaxUnflushedBytes", func(o *Options) { o.MaxUnflushedBytes = -1 }},
 		{"MaxUnflushedBytes", func(o *Options) { o.MaxUnflushedBytes = 1 }},
 		{"MaxUnflushedBytes", func(o *Options) { o.MaxUnflushedBytes, o.L0SSTSizeBytes = 1<<20, 1<<20 }},
-		{"L0SSTSizeBytes", func(o *Options) { o.L0SSTSizeBytes = 2 << 30 }},
+		{"L0SSTSizeBytes", func(o *Options) { o.L0SSTSizeBytes = 1 << 30 }},
 		{"MaxWALFlushesBeforeL0Flush", func(o *Options) { o.MaxWALFlushesBeforeL0Flush = 4095 }},
 		{"MaxWALFlushesBeforeL0Flush", func(o *Options) { o.MaxWALFlushesBeforeL0Flush = -1 }},
 		{"L0FlushParallelism", func(o *Options) { o.L0FlushParallelism = -1 }},
