@@ -82,11 +82,36 @@ func (db *DB) open(ctx context.Context) error {
 		}
 	}
 	env.Point("open.before-claim")
-	if db.fenced, err = db.manifests.AcquireWriter(ctx, manifest.AcquireOptions{}); err != nil {
-		return fmt.Errorf("claim the writer epoch: %w", err)
+	behind := false // an object stands behind the first free id
+	g, gctx := env.Group(ctx)
+	g.Go("open-claim", func() (err error) {
+		if db.fenced, err = db.manifests.AcquireWriter(gctx, manifest.AcquireOptions{}); err != nil {
+			return fmt.Errorf("claim the writer epoch: %w", err)
+		}
+		return nil
+	})
+	g.Go("open-behind", func() (err error) {
+		behind, err = wal.Exists(gctx, walStore, db.path, tail+2)
+		return err
+	})
+	if err := g.Wait(); err != nil {
+		return err
 	}
 	env.Point("open.after-claim")
 	m = db.fenced.Current()
+	if behind && tail >= m.ReplayAfterWAL {
+		// Either the old writer has gone on meanwhile, or the log has a hole: a fence in it
+		// would cut off what is behind, for this open and every later one.
+		again, err := wal.FindTail(ctx, walStore, env, db.path, m.ReplayAfterWAL)
+		if err != nil {
+			return fmt.Errorf("find the end of the WAL: %w", err)
+		}
+		if again == tail {
+			name := sst.WALID(tail + 1).Object(db.path)
+			return sst.Corrupt(name, -1, fmt.Errorf("%w: it is gone, the log goes on behind it", ErrCorrupt))
+		}
+		tail = again
+	}
 	for next := tail + 1; ; {
 		if next <= m.ReplayAfterWAL {
 			if tail, err = wal.FindTail(ctx, walStore, env, db.path, m.ReplayAfterWAL); err != nil {
@@ -227,6 +252,7 @@ func (db *DB) recover(ctx context.Context, walStore objstore.Store, m *manifest.
 			if _, rerr := db.fenced.Refresh(ctx); rerr != nil {
 				return rerr
 			}
+			err = sst.Corrupt(gone.Object, -1, err)
 		}
 		return fmt.Errorf("replay the WAL: %w", err)
 	}

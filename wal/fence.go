@@ -70,6 +70,11 @@ func probe(ctx context.Context, s objstore.Store, env *seam.Env, n int, name fun
 	return hit, err
 }
 
+// Exists reports whether the log has object id.
+func Exists(ctx context.Context, s objstore.Store, root string, id uint64) (bool, error) {
+	return exists(ctx, s, sst.WALID(id).Object(root))
+}
+
 func exists(ctx context.Context, s objstore.Store, name string) (bool, error) {
 	_, err := s.Head(ctx, name)
 	switch {

@@ -139,7 +139,7 @@ func inTxn(ctx context.Context, tx *slatedb.Txn, ops []op) error {
 				err = tx.Put(x.K, append(bytes.Clone(old), x.V...))
 			}
 		default:
-			err = tx.Put(x.K, x.V)
+			err = tx.PutWithOptions(x.K, x.V, &slatedb.PutOptions{TTL: time.Duration(x.TTLms) * time.Millisecond})
 		}
 		if err != nil {
 			return fmt.Errorf("%s %q: %w", x.Op, []byte(x.K), err)

@@ -129,7 +129,9 @@ func (g *gen) history(n int) (ops []op) {
 				b.Ops = append(b.Ops, g.one())
 			}
 			if g.txns && g.r.IntN(2) == 0 {
-				b.Op = "txn"
+				// With a TTL that no other operation on the key contradicts.
+				k := fmt.Appendf(nil, "ttl/%02d", g.r.IntN(20))
+				b.Op, b.Ops = "txn", append(b.Ops, op{Op: "put", K: k, V: g.value(), TTLms: 3_600_000 + g.r.Int64N(1000)})
 			}
 			ops = append(ops, b)
 		case k == 3:

@@ -4,10 +4,12 @@ package interop
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
@@ -304,4 +306,45 @@ func TestManagedReaderFollowsPython(t *testing.T) {
 	step(3)
 	py.must("close", nil, nil)
 	requireModel(t, m, goRows(t, dir, slatedb.Ascending), "the end")
+}
+
+// A writer of the original engine without a compactor goes on reading and writing while this
+// one's compactor and collector work beside it.
+func TestGoLooksAfterPythonsWriter(t *testing.T) {
+	g := &gen{r: seed(t), keys: 80, long: true, merges: true}
+	dir, m := t.TempDir(), model{}
+	py := openSession(t, "writer", dir)
+	a := admin(t, dir, "db")
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() {
+		ended <- a.RunCompactor(ctx, &slatedb.CompactorOptions{
+			PollInterval: 20 * time.Millisecond, SizeTiered: slatedb.SizeTieredOptions{MinSources: 2},
+			Worker: &slatedb.WorkerOptions{MaxSSTBytes: 8 << 10},
+		})
+	}()
+	var deleted int
+	for range 8 {
+		for range 8 {
+			o := g.one()
+			m.apply([]op{o})
+			py.must(o.Op, o.K, o.V)
+		}
+		py.must("memtable", nil, nil)
+		report, err := a.RunGCOnce(t.Context(), &slatedb.GCOptions{MinAge: -1})
+		require.NoError(t, err)
+		deleted += len(report.Deleted)
+		requireModel(t, m, py.must("scan", nil, nil).Rows, "python, the writer")
+	}
+	require.Positive(t, deleted)
+	require.Eventually(t, func() bool { return len(latest(t, dir, "db").Root.L0) < 2 }, 30*time.Second, 50*time.Millisecond)
+	require.NotEmpty(t, latest(t, dir, "db").Root.Runs)
+	rows := py.must("scan", nil, nil).Rows
+	requireModel(t, m, rows, "python, the writer")
+	requireSame(t, goRows(t, dir, slatedb.Ascending), rows, "go", "python")
+	cancel()
+	require.NoError(t, <-ended)
+	py.must("close", nil, nil)
+	requireBoth(t, dir, m, "the end")
+	requireNothingMissing(t, dir)
 }
