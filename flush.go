@@ -203,6 +203,7 @@ func (f *flusher) freezeWanted() time.Duration {
 		}
 	}
 	f.mu.Lock()
+	wanted = f.mu.wanted // what was asked for since the look counts too: it is cleared here
 	f.mu.wanted, f.mu.urgent = 0, false
 	f.mu.Unlock()
 	f.db.commitMu.Lock()

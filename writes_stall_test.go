@@ -486,3 +486,43 @@ func drainL0(t *testing.T, s objstore.Store) {
 	})
 	require.NoError(t, err)
 }
+
+// hookClock calls a function once, at the next look at the time.
+type hookClock struct {
+	Clock
+	hook atomic.Pointer[func()]
+}
+
+func (c *hookClock) Now() time.Time {
+	if f := c.hook.Swap(nil); f != nil {
+		(*f)()
+	}
+	return c.Clock.Now()
+}
+
+// A flush that is asked for while the dispatcher decides about an earlier one is not lost:
+// who waits for it would sleep until somebody else asks.
+func TestFlushAskedForWhileFreezingIsNotLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx := context.Background()
+		clock := &hookClock{Clock: seam.SystemClock{}}
+		o := testOptions()
+		o.Clock, o.ManifestPollInterval = clock, -1
+		db, err := Open(ctx, "db", o)
+		require.NoError(t, err)
+		require.NoError(t, db.Put(ctx, []byte("a"), nil))
+		require.NoError(t, db.FlushWithOptions(ctx, &FlushOptions{Type: FlushMemtable}))
+		synctest.Wait()
+		hook := func() { // runs in the dispatcher, between its look at what is wanted and its freeze
+			h, err := db.PutWithOptions(ctx, []byte("b"), nil, &PutOptions{NoWait: true})
+			require.NoError(t, err)
+			require.EqualValues(t, 2, h.Seq())
+			db.flusher.relieve()
+		}
+		clock.hook.Store(&hook)
+		db.flusher.relieve()
+		time.Sleep(time.Second)
+		require.EqualValues(t, 2, db.flusher.l0Seq.Load(), "the second request was lost")
+		require.NoError(t, db.Close(ctx))
+	})
+}
