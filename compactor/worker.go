@@ -31,6 +31,8 @@ type Worker struct {
 	// Of the goroutine of Run.
 	tasks map[ulid.ULID]*task
 	shy   map[ulid.ULID]retry // jobs that failed here: not claimed again at once
+	// unsure: the last look was cut off, so the list may name this worker for jobs it never began.
+	unsure bool
 
 	mu struct {
 		sync.Mutex
@@ -88,6 +90,7 @@ func (w *Worker) loop(ctx context.Context, spawn func(string, func() error)) err
 		}
 		claimed, err := w.look(ctx, ask, showLife)
 		if ctx.Err() != nil {
+			w.unsure = len(claimed) > 0 || err != nil
 			return nil
 		}
 		wait := w.pause(beat, poll)
@@ -235,7 +238,7 @@ func (w *Worker) forget() {
 // its own; if that is not enough, the coordinator takes the jobs back for want of heartbeats.
 func (w *Worker) release(ctx context.Context) {
 	reports := w.reports()
-	if len(reports) == 0 {
+	if len(reports) == 0 && !w.unsure {
 		return
 	}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
@@ -244,8 +247,20 @@ func (w *Worker) release(ctx context.Context) {
 	now := uint64(max(w.conf.Env.Clock.Now().UnixMilli(), 0))
 	g.Go("compaction-release", func() error {
 		defer cancel()
+		if w.unsure {
+			if _, err := w.jobs.Latest(gctx); err != nil {
+				return nil // the coordinator takes them back
+			}
+		}
 		_, err := w.jobs.Update(gctx, func(c *manifest.Compactions) error {
-			if r := work(c, w.id, now, reports, false, 0, nil); !r.changed {
+			r := work(c, w.id, now, reports, false, 0, nil)
+			for i := range c.Jobs {
+				// What is still this worker's was claimed and never begun.
+				if j := &c.Jobs[i]; j.Status == manifest.Running && j.Worker != nil && j.Worker.ID == w.id {
+					j.Status, j.Worker, r.changed = manifest.Scheduled, nil, true
+				}
+			}
+			if !r.changed {
 				return manifest.ErrUnchanged
 			}
 			return nil

@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/slatedb/slatedb-go"
+	"github.com/slatedb/slatedb-go/manifest"
 )
 
 var appendOperator = slatedb.MergeFunc(func(_, existing, operand []byte) ([]byte, error) {
@@ -47,8 +48,8 @@ func (s setup) options() *slatedb.Options {
 		o.DisableCompactor = false
 		o.Compactor = &slatedb.CompactorOptions{
 			SizeTiered:         slatedb.SizeTieredOptions{MinSources: 2},
-			CheckpointLifetime: time.Second,
-			Worker:             &slatedb.WorkerOptions{MaxSSTBytes: 8 << 10, MaxSubcompactions: 3, MinSubcompactionBytes: 16 << 10},
+			CheckpointLifetime: time.Second, WorkerHeartbeatTimeout: 2 * time.Second,
+			Worker: &slatedb.WorkerOptions{MaxSSTBytes: 8 << 10, MaxSubcompactions: 3, MinSubcompactionBytes: 16 << 10},
 		}
 	}
 	switch s.codec {
@@ -78,6 +79,19 @@ func goApply(t *testing.T, dir string, s setup, ops []op) {
 	require.NoError(t, err)
 	write(t, db, ops)
 	require.NoError(t, db.CloseWithOptions(t.Context(), s.closeOptions()))
+	if s.compact {
+		requireNobodysJobs(t, dir)
+	}
+}
+
+// requireNobodysJobs checks that no job is left claimed by a worker that has ended.
+func requireNobodysJobs(t *testing.T, dir string) {
+	t.Helper()
+	jobs, err := admin(t, dir, "db").ReadCompactions(t.Context(), 0)
+	require.NoError(t, err)
+	for _, j := range jobs.Jobs {
+		require.NotEqual(t, manifest.Running, j.Status, "job %s is held by worker %v", j.ID, j.Worker)
+	}
 }
 
 func write(t *testing.T, db *slatedb.DB, ops []op) {

@@ -44,6 +44,9 @@ async def main():
         else:
             for name in ("poll_interval", "commit_compacted_interval", "worker.compactions_poll_interval"):
                 settings.set("compactor_options." + name, '"50ms"')
+            # Jobs of a session that ended in the middle of them are free again soon.
+            settings.set("compactor_options.worker_heartbeat_timeout", '"2s"')
+            settings.set("compactor_options.worker.heartbeat_interval", '"200ms"')
             settings.set("compactor_options.scheduler_options", '{"min_compaction_sources": "2"}')
             settings.set("compactor_options.worker.max_sst_size", "16384")
         b = u.DbBuilder(path, store)
