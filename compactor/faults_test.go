@@ -413,3 +413,27 @@ func TestD2_OutputsAreNoOlderThanTheirJobs(t *testing.T) {
 }
 
 var _ objstore.Store = (*faulty.Store)(nil)
+
+// F11: a worker that is stopped while the PUT of a claim is under way, which takes effect,
+// gives the job back: nobody has to wait for its heartbeat to go stale.
+func TestF11_StoppedInTheMiddleOfAClaim(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		for range 4 {
+			w.flush(w.batch(20, false)...)
+		}
+		coordinator := w.start(New(w.config(w.store, 2), Options{DisableWorker: true}).Run)
+		eventually(t, time.Minute, func() bool {
+			l := w.list().Jobs
+			return len(l) == 1 && l[0].Status == manifest.Scheduled
+		})
+		s := faulty.New(w.store, w.env)
+		claim := s.Script(faulty.Rule{Method: "put", Key: "compactions/", Nth: 1, Kind: faulty.HangAfter})
+		stop := w.start(NewWorker(w.config(s, 3), WorkerOptions{}).Run)
+		<-claim.Reached()
+		require.NoError(t, stop())
+		j := w.list().Jobs[0]
+		require.Equal(t, manifest.Scheduled, j.Status, "the claim was not given back")
+		require.Nil(t, j.Worker)
+		require.NoError(t, coordinator())
+	})
+}
