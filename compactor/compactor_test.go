@@ -139,6 +139,10 @@ func TestSubmittedFullCompaction(t *testing.T) {
 			w.flush(w.batch(20, true)...)
 			time.Sleep(5 * time.Second)
 		}
+		// Between two polls, when the coordinator has nothing of its own under way: it could
+		// merge the sources first, and the job would be refused.
+		time.Sleep(700 * time.Millisecond)
+		synctest.Wait()
 		for _, spec := range AllSpecs(w.latest(), w.list().Jobs) {
 			j, err := c.Submit(context.Background(), spec)
 			require.NoError(t, err)
