@@ -29,6 +29,7 @@ func TestCutEndsAnObject(t *testing.T) {
 		require.Equal(t, kv.Seq(3), l.Cut())
 		require.Equal(t, kv.Seq(3), l.Cut())
 		time.Sleep(time.Second)
+		synctest.Wait() // the flusher's writes to up happen before what follows
 		require.Len(t, up, 2)
 		require.Equal(t, []uint64{1, 2}, []uint64{up[0].ID, up[1].ID})
 		require.NoError(t, l.stop())
