@@ -6,7 +6,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/slatedb/slatedb-go/cache"
 	"github.com/slatedb/slatedb-go/internal/kv"
@@ -163,15 +162,4 @@ func (st *state) segmentPrefixes() [][]byte {
 		m.eachPrefix(func(p string) { seen[p] = struct{}{} })
 	}
 	return sortedKeys(seen)
-}
-
-// pollDelay returns how long to wait before the next look at the manifest.
-func pollDelay(set, busy time.Duration, idle bool) time.Duration {
-	switch {
-	case set > 0:
-		return set
-	case idle:
-		return pollWhenIdle
-	}
-	return busy
 }

@@ -90,8 +90,11 @@ func (f *failure) Is(target error) bool { return target == ErrClosed }
 func (db *DB) poll(ctx context.Context) error {
 	idle := 0
 	for {
-		d := pollDelay(db.conf.ManifestPollInterval, pollWhenBusy<<min(idle, 5), idle >= 5)
-		if err := db.conf.env.Sleep(ctx, min(d, max(pollWhenIdle, db.conf.ManifestPollInterval))); err != nil {
+		d := db.conf.ManifestPollInterval
+		if d == 0 { // adaptive
+			d = min(pollWhenBusy<<min(idle, 5), pollWhenIdle)
+		}
+		if err := db.conf.env.Sleep(ctx, d); err != nil {
 			return nil
 		}
 		before, seq := db.state.Load().man.ID, db.committed.Load()

@@ -70,11 +70,11 @@ func TestBlockAllocations(t *testing.T) {
 	}
 	data := f.Build()
 	m := &Meta{Filters: []NamedFilter{{"_bf", data}}}
-	ps := []FilterPolicy{p}
+	r := asking([]FilterPolicy{p})
 	var q Query // part of a lookup's state, which is reused
 	assert.Zero(t, testing.AllocsPerRun(100, func() {
 		q = Query{Key: rows[3].Key}
-		if ok, err := m.mayContain(ps, &q); !ok || err != nil {
+		if ok, err := mayContain(r, m, &q); !ok || err != nil {
 			t.Fail()
 		}
 	}), "filter probe")

@@ -66,28 +66,6 @@ type cutHash struct {
 	ok   bool
 }
 
-// mayContain asks every filter of the table that one of the policies knows. One certain no
-// is enough. A filter under a name that is not configured is skipped.
-func (m *Meta) mayContain(policies []FilterPolicy, q *Query) (bool, error) {
-	for i := range m.Filters {
-		f := &m.Filters[i]
-		for _, p := range policies {
-			if p.Name() != f.Name {
-				continue
-			}
-			maybe, err := p.MayContain(f.Data, q)
-			if err != nil {
-				return false, corruptf("filter %q: %v", f.Name, err)
-			}
-			if !maybe {
-				return false, nil
-			}
-			break
-		}
-	}
-	return true, nil
-}
-
 // legacyFilterName is the policy that may ask the unnamed filter of old releases.
 const legacyFilterName = "_bf"
 

@@ -149,7 +149,7 @@ func TestPruningAcrossPolicies(t *testing.T) {
 		{whole.Name(), bloomOf(whole, "abc1")},
 	}}
 	ask := func(key string, ps ...FilterPolicy) bool {
-		yes, err := m.mayContain(ps, &Query{Key: []byte(key)})
+		yes, err := mayContain(asking(ps), m, &Query{Key: []byte(key)})
 		require.NoError(t, err)
 		return yes
 	}
@@ -160,7 +160,7 @@ func TestPruningAcrossPolicies(t *testing.T) {
 	assert.True(t, ask("xyz1"), "no policy, no answer")
 
 	m.Filters[2].Data = []byte{1}
-	_, err := m.mayContain([]FilterPolicy{whole}, &Query{Key: []byte("abc1")})
+	_, err := mayContain(asking([]FilterPolicy{whole}), m, &Query{Key: []byte("abc1")})
 	require.ErrorIs(t, err, kv.ErrCorrupt)
 
 	legacy, err := decodeFilters(bloomOf(whole, "abc1"), false)
@@ -185,4 +185,15 @@ func TestFilterBlockRoundTripAndDamage(t *testing.T) {
 	long := binary.BigEndian.AppendUint64([]byte{0, 1, 0, 0}, 1<<63)
 	_, err = decodeFilters(long, true)
 	require.ErrorIs(t, err, kv.ErrCorrupt)
+}
+
+// asking is a reader that has these policies, and nothing else.
+func asking(ps []FilterPolicy) *Reader {
+	return &Reader{s: NewStore(nil, "", nil, StoreOptions{Policies: ps}), h: &Handle{}, object: "filters"}
+}
+
+// mayContain asks a table's filters as reads do.
+func mayContain(r *Reader, m *Meta, q *Query) (bool, error) {
+	v, err := r.mayContain(m, q)
+	return v != filterNo, err
 }

@@ -46,7 +46,7 @@ func TestH9_RoundTripEveryCodecAndBlockSize(t *testing.T) {
 		m, err := o.Meta()
 		require.NoError(t, err)
 		for i := range rows {
-			maybe, err := m.mayContain([]FilterPolicy{Bloom(1, BloomOptions{})}, &Query{Key: rows[i].Key})
+			maybe, err := mayContain(asking([]FilterPolicy{Bloom(1, BloomOptions{})}), m, &Query{Key: rows[i].Key})
 			require.NoError(t, err)
 			require.True(t, maybe)
 		}
