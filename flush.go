@@ -516,6 +516,7 @@ func (f *flusher) publish(ctx context.Context, jobs []*flushJob) error {
 	// In this order, so that dispatch never takes a published memtable for a new one: it
 	// skips those at or below l0Seq and those that a job has.
 	db.transition(m, func(st *state) *state { return st.dropImm(len(jobs)) })
+	db.pressure.release(released) // before who waits for the flush looks at what is held
 	if db.wal == nil {
 		db.durable.Advance(last) // before who waits for the flush goes on to read
 	}
@@ -523,7 +524,6 @@ func (f *flusher) publish(ctx context.Context, jobs []*flushJob) error {
 	f.mu.Lock()
 	f.mu.jobs = f.mu.jobs[len(jobs):]
 	f.mu.Unlock()
-	db.pressure.release(released)
 	db.changed.signal()
 	f.wake()
 	post(db.grown)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -471,11 +472,14 @@ func TestG1_RangesAreTrackedAsRequested(t *testing.T) {
 func TestG2_CommitAndItsContext(t *testing.T) {
 	for _, gate := range []string{"before the call", "txn.before-commit", "while it waits"} {
 		t.Run(gate, func(t *testing.T) {
-			var cancel context.CancelFunc
+			var cancel atomic.Pointer[context.CancelFunc]
 			o := testOptions()
 			o.onPoint = func(p string) {
-				if cancel != nil && (p == gate || gate == "while it waits" && p == "wal.before-put") {
-					cancel()
+				if p != gate && (gate != "while it waits" || p != "wal.before-put") {
+					return
+				}
+				if c := cancel.Load(); c != nil {
+					(*c)()
 				}
 			}
 			bg := context.Background()
@@ -489,11 +493,12 @@ func TestG2_CommitAndItsContext(t *testing.T) {
 			require.NoError(t, tx.Put([]byte("k"), []byte("v")))
 			require.NoError(t, tx.Put([]byte("l"), []byte("v")))
 			ctx, c := context.WithCancel(bg)
-			if cancel = c; gate == "before the call" {
+			if gate == "before the call" {
 				c()
 			}
+			cancel.Store(&c)
 			err = tx.Commit(ctx)
-			cancel = nil
+			cancel.Store(nil)
 			c()
 			rows := entryStrings(scanRows(t, db, All, nil))
 			if gate == "while it waits" {
