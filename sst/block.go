@@ -5,17 +5,24 @@ package sst
 type Block struct {
 	Used Used // for the cache
 
+	format   uint16
+	common   uint8  // length of prefix in use
+	restarts int32  // number of restart points (format 2) or rows (format 1)
 	data     []byte // rows, then restart or row offsets, then their count
 	rowsEnd  int    // end of the rows in data
-	restarts int    // number of restart points (format 2) or rows (format 1)
-	format   uint16
+
+	// Of format 2 only, see block_heads.go. They stand beside the fields above, so that a
+	// search touches the rows once, where it has to read.
+	heads  []uint64
+	inline [4]uint64 // backs heads when there are few
+	prefix [maxCommon]byte
 }
 
 // Bytes is what the block is charged for in a cache.
-func (b *Block) Bytes() int64 { return int64(cap(b.data)) + blockOverhead }
+func (b *Block) Bytes() int64 { return int64(cap(b.data)) + int64(8*cap(b.heads)) + blockOverhead }
 
 // blockOverhead: the Block itself, its cell and the cache's bookkeeping.
-const blockOverhead = 112
+const blockOverhead = 176
 
 // Meta is a table's index, filters and statistics, decoded. It is immutable and may be
 // shared. It depends on the object alone, never on a handle's options.

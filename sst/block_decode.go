@@ -19,7 +19,7 @@ func DecodeBlock(plain []byte, format uint16) (*Block, error) {
 	if n == 0 || rowsEnd <= 0 {
 		return nil, corruptf("block of %d bytes with %d restarts", len(plain), n)
 	}
-	b := &Block{data: plain[:len(plain):len(plain)], rowsEnd: rowsEnd, restarts: n, format: format}
+	b := &Block{data: plain[:len(plain):len(plain)], rowsEnd: rowsEnd, restarts: int32(n), format: format}
 	last := -1
 	for i := range n {
 		off := b.restartOffset(i)
@@ -30,6 +30,9 @@ func DecodeBlock(plain []byte, format uint16) (*Block, error) {
 			return nil, corruptf("row at restart %d shares key bytes", i)
 		}
 		last = off
+	}
+	if format == FormatV2 && !b.prepare() {
+		return nil, corruptf("malformed key at a restart")
 	}
 	return b, nil
 }

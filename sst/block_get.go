@@ -21,12 +21,8 @@ func (b *Block) get(key []byte, max kv.Seq, e *kv.Entry) (found, past bool, err 
 	if b.format == FormatV1 {
 		return b.getV1(key, max, e)
 	}
-	start, ok := b.restartBelow(key)
-	if !ok {
-		return false, false, b.errRow(0)
-	}
 	data, end := b.data, b.rowsEnd
-	p := b.restartOffset(start)
+	p := b.restartBelow(key)
 	matched, prev := 0, 0
 	for p < end {
 		// Behind the rows stand at least four bytes, so a four byte load is inside.
@@ -77,25 +73,6 @@ func (b *Block) get(key []byte, max kv.Seq, e *kv.Entry) (found, past bool, err 
 	return false, false, nil
 }
 
-// restartBelow returns the last restart whose key is smaller than key, or 0. It must be
-// smaller, not equal: versions of key may begin before a restart that holds one.
-func (b *Block) restartBelow(key []byte) (start int, ok bool) {
-	lo, hi := 0, b.restarts
-	for lo < hi {
-		mid := int(uint(lo+hi) >> 1)
-		k, ok := b.restartKey(mid)
-		if !ok {
-			return 0, false
-		}
-		if bytes.Compare(k, key) < 0 {
-			lo = mid + 1
-		} else {
-			hi = mid
-		}
-	}
-	return max(lo-1, 0), true
-}
-
 // compareV1 compares the key of row i of a format 1 block with key.
 func (b *Block) compareV1(i int, first, key []byte) (r rowV1, c int, ok bool) {
 	r, ok = parseV1(b.data, b.restartOffset(i), b.rowsEnd, len(first))
@@ -116,7 +93,7 @@ func (b *Block) lowerV1(key []byte) (row int, first []byte, ok bool) {
 	if !ok {
 		return 0, nil, false
 	}
-	lo, hi := 0, b.restarts
+	lo, hi := 0, int(b.restarts)
 	for lo < hi {
 		mid := int(uint(lo+hi) >> 1)
 		_, c, ok := b.compareV1(mid, head.suffix, key)
@@ -137,7 +114,7 @@ func (b *Block) getV1(key []byte, max kv.Seq, e *kv.Entry) (found, past bool, er
 	if !ok {
 		return false, false, b.errRow(0)
 	}
-	for ; row < b.restarts; row++ {
+	for ; row < int(b.restarts); row++ {
 		r, c, ok := b.compareV1(row, first, key)
 		if !ok {
 			return false, false, b.errRow(b.restartOffset(row))

@@ -102,12 +102,8 @@ func (it *blockIter) seekGE(key []byte) bool {
 	if b.format == FormatV1 {
 		return it.seekV1(key)
 	}
-	start, ok := b.restartBelow(key)
-	if !ok {
-		return it.damaged(0)
-	}
 	data, end := b.data, b.rowsEnd
-	p := b.restartOffset(start)
+	p := b.restartBelow(key)
 	matched, prev := 0, 0
 	for p < end {
 		row := p
@@ -155,7 +151,7 @@ func (it *blockIter) seekV1(key []byte) bool {
 	if !ok {
 		return it.damaged(0)
 	}
-	if row == it.b.restarts {
+	if row == int(it.b.restarts) {
 		it.pos = it.b.rowsEnd
 		return false
 	}

@@ -335,7 +335,10 @@ func TestK2_HostileLengthsAllocateNothing(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			b, err := DecodeBlock(c.plain, FormatV2)
-			require.NoError(t, err)
+			if err != nil { // the key at a restart is read at once, the rest of a row when walked
+				require.ErrorIs(t, err, kv.ErrCorrupt)
+				return
+			}
 			var it blockIter
 			it.reset(b)
 			require.False(t, it.next())
