@@ -314,7 +314,7 @@ func (a *Admin) RunCompactor(ctx context.Context, o *CompactorOptions) error {
 	if o == nil {
 		o = &CompactorOptions{}
 	}
-	return a.runUntil(ctx, "compact", compactor.New(a.compactorConfig(), *o).Run)
+	return a.runUntil(ctx, "compact", compactor.New(a.compactorConfig(o.MaxRetries, o.ManifestUpdateTimeout), *o).Run)
 }
 
 // RunCompactionWorker does compactions for the compactor, in any number of processes, until
@@ -323,13 +323,17 @@ func (a *Admin) RunCompactionWorker(ctx context.Context, o *WorkerOptions) error
 	if o == nil {
 		o = &WorkerOptions{}
 	}
-	return a.runUntil(ctx, "compact", compactor.NewWorker(a.compactorConfig(), *o).Run)
+	return a.runUntil(ctx, "compact", compactor.NewWorker(a.compactorConfig(o.MaxRetries, 0), *o).Run)
 }
 
-func (a *Admin) compactorConfig() compactor.Config {
+// compactorConfig is for a role with these retries and this bound of a manifest's update, 0 =
+// those of the handle and the default.
+func (a *Admin) compactorConfig(retries int, timeout time.Duration) compactor.Config {
 	c := a.h.conf
+	objects := a.h.componentRetrying("compact", a.h.raw, retries)
 	out := compactor.Config{
-		Objects: a.h.component("compact", a.h.raw), Root: a.h.path, Env: c.env, Logger: c.Logger, Manifests: a.storeFor("compact"),
+		Objects: objects, Root: a.h.path, Env: c.env, Logger: c.Logger,
+		Manifests: manifest.NewStoreWith(objects, a.h.path, c.env, manifest.Options{ClaimTimeout: max(timeout, 0)}),
 		BlockSize: c.BlockSize, Codec: c.Compression, Transformer: c.BlockTransformer, Policies: c.FilterPolicies,
 		MinFilterKeys: c.MinFilterKeys, MergeOperator: c.MergeOperator,
 	}

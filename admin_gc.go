@@ -42,22 +42,18 @@ func (a *Admin) collector(o *GCOptions) *gc.Collector {
 		o = &GCOptions{}
 	}
 	h := a.h
+	objects := h.componentRetrying("gc", h.raw, o.MaxRetries)
 	c := gc.Config{
-		Objects: h.component("gc", h.raw), Root: h.path, Env: h.conf.env, Logger: h.conf.Logger,
-		Manifests: a.storeFor("gc"), Compactions: manifest.NewCompactionsStore(h.component("gc", h.raw), h.path, h.conf.env),
+		Objects: objects, Root: h.path, Env: h.conf.env, Logger: h.conf.Logger,
+		Manifests: manifest.NewStore(objects, h.path, h.conf.env), Compactions: manifest.NewCompactionsStore(objects, h.path, h.conf.env),
 	}
 	if h.conf.WALStore != nil {
-		c.WALObjects = h.component("gc", h.rawWAL)
+		c.WALObjects = h.componentRetrying("gc", h.rawWAL, o.MaxRetries)
 	}
 	if r := h.conf.MetricsRecorder; r != nil {
 		c.Count = r.Count
 	}
 	return gc.New(c, *o)
-}
-
-// storeFor returns a manifest store whose requests are booked under cause.
-func (a *Admin) storeFor(cause string) *manifest.Store {
-	return manifest.NewStore(a.h.component(cause, a.h.raw), a.h.path, a.h.conf.env)
 }
 
 // runUntil runs a job until ctx ends, which is success, or Close, which is ErrClosed.

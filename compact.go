@@ -10,6 +10,7 @@ import (
 	"github.com/slatedb/slatedb-go/compactor"
 	"github.com/slatedb/slatedb-go/gc"
 	"github.com/slatedb/slatedb-go/manifest"
+	"github.com/slatedb/slatedb-go/objstore"
 )
 
 // The embedded roles: compaction and garbage collection beside the writer, on its manifest
@@ -23,7 +24,7 @@ func (db *DB) newCompactor() *compactor.Compactor {
 		o = *c.Compactor
 	}
 	return compactor.New(compactor.Config{
-		Objects: db.component("compactor", db.raw), Root: db.path, Env: c.env, Logger: c.Logger, Manifests: db.manifests,
+		Objects: db.componentRetrying("compactor", db.raw, o.MaxRetries), Root: db.path, Env: c.env, Logger: c.Logger, Manifests: db.manifests,
 		BlockSize: c.BlockSize, Codec: c.Compression, Transformer: c.BlockTransformer, Policies: c.FilterPolicies,
 		MinFilterKeys: c.MinFilterKeys, MergeOperator: c.MergeOperator,
 		OnManifest: db.adopt, Count: db.stats.count, Gauge: db.stats.set, Wake: db.grown,
@@ -54,9 +55,10 @@ func (db *DB) runGC(ctx context.Context) error {
 	if db.conf.GC != nil {
 		o = *db.conf.GC
 	}
+	store := func(s objstore.Store) objstore.Store { return db.componentRetrying("gc", s, o.MaxRetries) }
 	return gc.New(gc.Config{
-		Objects: db.component("gc", db.raw), WALObjects: db.component("gc", db.rawWAL), Root: db.path, Env: db.conf.env, Logger: db.conf.Logger,
-		Manifests: db.manifests, Compactions: manifest.NewCompactionsStore(db.component("gc", db.raw), db.path, db.conf.env), Count: db.stats.count,
+		Objects: store(db.raw), WALObjects: store(db.rawWAL), Root: db.path, Env: db.conf.env, Logger: db.conf.Logger,
+		Manifests: db.manifests, Compactions: manifest.NewCompactionsStore(store(db.raw), db.path, db.conf.env), Count: db.stats.count,
 	}, o).Run(ctx)
 }
 

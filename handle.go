@@ -103,7 +103,12 @@ func cacheScope(s objstore.Store, location, path string) string {
 
 // component returns a store whose requests are booked under cause and retried.
 func (h *handle) component(cause string, s objstore.Store) objstore.Store {
-	return retry.New(metered.New(s, cause, h.ledger), retry.Options{Env: h.conf.env, MaxRetries: h.conf.MaxRetries})
+	return h.componentRetrying(cause, s, 0)
+}
+
+// componentRetrying is component with a bound of retries of its own, unless that is 0.
+func (h *handle) componentRetrying(cause string, s objstore.Store, retries int) objstore.Store {
+	return retry.New(metered.New(s, cause, h.ledger), retry.Options{Env: h.conf.env, MaxRetries: orDefault(retries, h.conf.MaxRetries)})
 }
 
 // fail latches what ended the handle and wakes everybody who waits on it.

@@ -146,7 +146,7 @@ type Options struct {
 	DisableGC bool
 
 	// MaxRetries bounds the retries of one store request. The default is 0: no bound but the
-	// context.
+	// context. Negative: none.
 	MaxRetries int
 	// Clock is used for create times, expiry and schedules. The default is the wall clock.
 	Clock Clock
@@ -238,8 +238,6 @@ func (o *Options) resolve() (*config, error) {
 		return nil, invalidf("Compression is %d, which is no codec", c.Compression)
 	case c.MinFlushGap < 0:
 		return nil, invalidf("MinFlushGap is %v, want 0 or more", c.MinFlushGap)
-	case c.MaxRetries < 0:
-		return nil, invalidf("MaxRetries is %d, want 0 or more", c.MaxRetries)
 	case c.BlockCache != nil && (c.BlockCacheBytes != 0 || c.MetaCacheBytes != 0):
 		return nil, invalidf("BlockCache and BlockCacheBytes or MetaCacheBytes are both set, want one of them")
 	}

@@ -27,9 +27,11 @@ type Options struct {
 	// job. The default is 30s; it must be well above the workers' HeartbeatInterval.
 	WorkerHeartbeatTimeout time.Duration
 	// ManifestUpdateTimeout bounds the claim of the coordinator's role against other
-	// processes. It is a setting of Config.Manifests and here for completeness. The default
-	// is 300s.
+	// processes. Embedded, the writer's own counts. The default is 300s.
 	ManifestUpdateTimeout time.Duration
+	// MaxRetries bounds the retries of one store request of the compactor and of its worker.
+	// The default is 0: as the handle's. Negative: none.
+	MaxRetries int
 	// MaxConcurrent bounds the jobs that are free to claim or running. The default is 4.
 	MaxConcurrent int
 	// TrivialMove lets inputs whose key ranges are disjoint become the output as they are.
@@ -80,6 +82,9 @@ type WorkerOptions struct {
 	// FetchTasks requests of BytesToFetch bytes are under way for each input. The
 	// defaults are 4 and 2 MiB. A job with many inputs reads less ahead from each.
 	FetchTasks, BytesToFetch int
+	// MaxRetries bounds the retries of one store request of a worker of its own process, as
+	// Options.MaxRetries does for one beside a compactor.
+	MaxRetries int
 }
 
 // Config is what a Compactor or Worker works on. Writer, compactor and workers of one

@@ -19,6 +19,9 @@ type Options struct {
 	// files. For stores that cannot overwrite conditionally; choose a MinAge longer than
 	// any process may sleep.
 	DisableBoundaryFiles bool
+	// MaxRetries bounds the retries of one store request. The default is 0: as the handle's.
+	// Negative: none.
+	MaxRetries int
 	// Options of one kind of object. nil: as above.
 	Manifest, WAL, WALFence, Compacted, Compactions, Detach *KindOptions
 }
