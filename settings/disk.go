@@ -1,6 +1,9 @@
 package settings
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // DiskCache is what object_store_cache_options say: a cache of parts of objects on a local
 // disk. It is on when Dir is set. The zero value of every field is its default.
@@ -22,30 +25,42 @@ type DiskCache struct {
 	MaxOpenFiles int
 }
 
+// hasDisk says whether slatedb.Options take a DiskCache. They do not: what is said is checked
+// and kept (Settings.DiskCache), and a Warning says that it has no effect.
+const hasDisk = false
+
+// diskOption is the option behind a field of the section.
+func diskOption(name string) string {
+	if !hasDisk {
+		return ""
+	}
+	return strings.TrimSuffix("DiskCache."+name, ".")
+}
+
 func cacheFields() []field {
 	const in = "object_store_cache_options."
 	return []field{
-		section("object_store_cache_options", "", nil, "The cache of parts of objects on a local disk; on when root_folder is set."),
-		textField(in+"root_folder", "", func(t *target) *string { return &t.disk.Dir }, nil,
+		section("object_store_cache_options", diskOption(""), nil, "The cache of parts of objects on a local disk; on when root_folder is set."),
+		textField(in+"root_folder", diskOption("Dir"), func(t *target) *string { return &t.disk.Dir }, nil,
 			"Folder of the parts; null: no disk cache."),
-		numeric(Bytes, in+"max_cache_size_bytes", "", int64(16*gib), func(t *target) *int64 { return &t.disk.MaxBytes },
+		numeric(Bytes, in+"max_cache_size_bytes", diskOption("MaxBytes"), int64(16*gib), func(t *target) *int64 { return &t.disk.MaxBytes },
 			"Most that the parts may take; null: no limit.", null(int64(-1))),
-		numeric(Bytes, in+"part_size_bytes", "", 4*mib, func(t *target) *int { return &t.disk.PartBytes },
+		numeric(Bytes, in+"part_size_bytes", diskOption("PartBytes"), 4*mib, func(t *target) *int { return &t.disk.PartBytes },
 			"Size of a part, a multiple of 1024.", check(func(v any) error {
 				if v.(int64)%kib != 0 {
 					return errPart
 				}
 				return nil
 			})),
-		flag(in+"cache_on_flush", "", false, func(t *target) *bool { return &t.disk.OnFlush },
+		flag(in+"cache_on_flush", diskOption("OnFlush"), false, func(t *target) *bool { return &t.disk.OnFlush },
 			"Also caches tables that flushes write."),
-		flag(in+"cache_on_compaction", "", false, func(t *target) *bool { return &t.disk.OnCompaction },
+		flag(in+"cache_on_compaction", diskOption("OnCompaction"), false, func(t *target) *bool { return &t.disk.OnCompaction },
 			"Also caches tables that compaction writes."),
-		textField(in+"preload_disk_cache_on_startup", "", func(t *target) *string { return &t.disk.Preload }, []string{"L0Sst", "AllSst"},
+		textField(in+"preload_disk_cache_on_startup", diskOption("Preload"), func(t *target) *string { return &t.disk.Preload }, []string{"L0Sst", "AllSst"},
 			"What is fetched at open; null: nothing."),
-		duration(in+"scan_interval", "", time.Hour, func(t *target) *time.Duration { return &t.disk.ScanInterval },
+		duration(in+"scan_interval", diskOption("ScanInterval"), time.Hour, func(t *target) *time.Duration { return &t.disk.ScanInterval },
 			"How often the folder is looked through; null: once.", null(time.Duration(-1))),
-		numeric(Integer, in+"max_open_file_handles", "", 1000, func(t *target) *int { return &t.disk.MaxOpenFiles },
+		numeric(Integer, in+"max_open_file_handles", diskOption("MaxOpenFiles"), 1000, func(t *target) *int { return &t.disk.MaxOpenFiles },
 			"Most files that stay open."),
 	}
 }

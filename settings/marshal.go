@@ -52,7 +52,7 @@ func (w *writer) fields(section string) (out []*field) {
 		f := w.s.table.byName[name]
 		adapts := f.isAuto != nil && f.isAuto(w.s.t)
 		// TOML has no null, and what the Rust engine reads must be left out for it.
-		silent := w.format == TOML && f.def == nil && f.get(w.s.t) == nil
+		silent := w.format == TOML && f.isAuto == nil && f.def == nil && f.get(w.s.t) == nil
 		if !adapts && !silent {
 			out = append(out, f)
 		}

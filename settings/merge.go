@@ -15,6 +15,7 @@ type Warning struct {
 	Name    string // as it was given, nested by dots
 	Nearest string // the name that was probably meant, or that took its place; or ""
 	Reason  string
+	Ignored bool // what was said has no effect; an old name's has
 }
 
 func (w Warning) String() string {
@@ -56,8 +57,8 @@ func (p *plan) fail(name string, err error) {
 	p.errs = append(p.errs, &Error{Source: p.at(name), Name: name, Reason: err.Error()})
 }
 
-func (p *plan) warn(name, nearest, reason string) {
-	p.warnings = append(p.warnings, Warning{p.at(name), name, nearest, reason})
+func (p *plan) warn(name, nearest, reason string, ignored bool) {
+	p.warnings = append(p.warnings, Warning{p.at(name), name, nearest, reason, ignored})
 }
 
 // section sorts out what stands in a section, in the order of the names: every run says
@@ -75,12 +76,12 @@ func (p *plan) section(name string, m map[string]any) {
 			p.value(f, raw)
 		case p.table == dbTable() && renamed[full] != nil:
 			to := renamed[full]
-			p.warn(full, to[0], "it is now called "+strings.Join(to, " and "))
+			p.warn(full, to[0], "it is now called "+strings.Join(to, " and "), false)
 			for _, n := range to {
 				p.old = append(p.old, assignment{f: p.table.byName[n], raw: raw, quiet: true})
 			}
 		case p.table == dbTable() && retired[full] != "":
-			p.warn(full, "", "it is no setting any more: "+retired[full])
+			p.warn(full, "", "it is no setting any more: "+retired[full], true)
 		default:
 			p.unknown(full)
 		}
@@ -102,7 +103,7 @@ func (p *plan) unknown(full string) {
 	if near != "" {
 		reason += fmt.Sprintf(", did you mean %s?", near)
 	}
-	p.warn(clip(full), near, reason)
+	p.warn(clip(full), near, reason, true)
 }
 
 // apply carries the plan out on t and returns the names of the fields that it set.
@@ -209,6 +210,6 @@ func logTo(l *slog.Logger, warnings []Warning) {
 		l = slog.Default()
 	}
 	for _, w := range warnings {
-		l.Warn("slatedb: setting ignored or renamed", "source", w.Source, "name", w.Name, "reason", w.Reason)
+		l.Warn("slatedb: a setting is in doubt", "source", w.Source, "name", w.Name, "reason", w.Reason)
 	}
 }

@@ -82,7 +82,7 @@ func Set(o *slatedb.Options, name, literal string) error {
 // step that fails changes nothing. Values that exclude each other are found by Options, since
 // a later step may still reconcile them.
 //
-// With Strict, names that no field has, or no longer has, are errors of their step.
+// With Strict, names that no field has are errors of their step; old names are still none.
 type Settings struct{ layers }
 
 // layers are what Settings and ReaderSettings have in common.
@@ -181,7 +181,9 @@ func (s *layers) merge(m map[string]any, p *plan) error {
 func (s *layers) carryOut(p *plan) error {
 	if p.strict {
 		for _, w := range p.warnings {
-			p.errs = append(p.errs, &Error{Source: w.Source, Name: w.Name, Reason: w.Reason})
+			if w.Ignored {
+				p.errs = append(p.errs, &Error{Source: w.Source, Name: w.Name, Reason: w.Reason})
+			}
 		}
 	}
 	t := s.t.clone()
@@ -206,8 +208,12 @@ func (s *layers) Warnings() []Warning {
 			continue
 		}
 		if used := s.table.byName[f.writers].get(s.t); v != used {
-			out = append(out, Warning{s.source[f.Name], f.Name, f.writers, fmt.Sprintf("%s has no effect: %s is used, which is %s", literal(v), f.writers, literal(used))})
+			out = append(out, Warning{s.source[f.Name], f.Name, f.writers, fmt.Sprintf("%s has no effect: %s is used, which is %s", literal(v), f.writers, literal(used)), true})
 		}
+	}
+	if !hasDisk && s.t.disk.Dir != "" {
+		const name = "object_store_cache_options.root_folder"
+		out = append(out, Warning{s.source[name], name, "", "it has no effect: there is no disk cache", true})
 	}
 	return out
 }

@@ -48,12 +48,14 @@ example:
 			}
 			o, err := t.writerOptions(ctx, args[0])
 			if errors.Is(err, slatedb.ErrNoDatabase) {
-				o, err = &slatedb.Options{}, nil
+				o, _ = t.file.read()
+				err = nil
 			}
 			if err != nil {
 				return err
 			}
-			o.DisableCompactor, o.DisableGC = false, false
+			file, _ := t.file.read()
+			o.DisableCompactor, o.DisableGC = file.DisableCompactor, file.DisableGC
 			db, err := slatedb.Open(ctx, args[0], o)
 			if err != nil {
 				return fmt.Errorf("open %s: %w", shown(args[0]), err)

@@ -155,7 +155,8 @@ var scheduleGCCommand = &command{
 	brief: "collect garbage again and again",
 	help: `
 Collects garbage until it is interrupted: each kind that is named, at its own interval. At least one must be.
-A schedule is min_age=D,period=D, where either may be left out (5m and 10m).
+A schedule is min_age=D,period=D, where either may be left out (5m and 10m). With --config, the kinds
+and schedules of garbage_collector_options in that file count, and a schedule that is named goes over its own.
 
 example:
   slatedb schedule-garbage-collection --compacted min_age=1h,period=10min --wal period=1min ./orders`,
@@ -167,7 +168,12 @@ example:
 			fs.Var(s, k, "`SCHEDULE` of "+k+", as in min_age=1h,period=10min")
 		}
 		noBoundary := fs.Bool("disable-boundary-files", false, "delete without raising the boundary files")
+		file := settingsFlag(fs)
 		return func(ctx context.Context, io *streams, args []string) error {
+			if file.s != nil {
+				o := file.collector()
+				return runScheduled(ctx, args[0], scheduled(&o, schedules, *noBoundary))
+			}
 			o := &slatedb.GCOptions{DisableBoundaryFiles: *noBoundary, DeleteWALFences: schedules["wal-fence"].set}
 			named := false
 			limitGC(o, func(kind string) *slatedb.GCKindOptions {
@@ -181,9 +187,30 @@ example:
 			if !named {
 				return usagef("want a schedule of at least one of %s", strings.Join(gcKinds, ", "))
 			}
-			return withAdmin(args[0], func(a *slatedb.Admin) error { return a.RunGC(ctx, o) })
+			return runScheduled(ctx, args[0], o)
 		}
 	},
+}
+
+func runScheduled(ctx context.Context, location string, o *slatedb.GCOptions) error {
+	return withAdmin(location, func(a *slatedb.Admin) error { return a.RunGC(ctx, o) })
+}
+
+// scheduled lays the schedules of the command line over what a file says.
+func scheduled(o *slatedb.GCOptions, schedules map[string]*scheduleFlag, noBoundary bool) *slatedb.GCOptions {
+	was := map[string]*slatedb.GCKindOptions{
+		"manifest": o.Manifest, "wal": o.WAL, "wal-fence": o.WALFence, "compacted": o.Compacted,
+		"compactions": o.Compactions, "detach": o.Detach,
+	}
+	limitGC(o, func(kind string) *slatedb.GCKindOptions {
+		if s := schedules[kind]; s.set {
+			return &slatedb.GCKindOptions{MinAge: minAge(&s.age), Interval: s.period.d}
+		}
+		return was[kind]
+	})
+	o.DeleteWALFences = o.DeleteWALFences || schedules["wal-fence"].set
+	o.DisableBoundaryFiles = o.DisableBoundaryFiles || noBoundary
+	return o
 }
 
 // scheduleFlag is a flag.Value for min_age=D,period=D.

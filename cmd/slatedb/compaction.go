@@ -202,9 +202,10 @@ example:
 		noWorker := fs.Bool("no-embedded-worker", false, "only decide; workers elsewhere do the merging")
 		moves := fs.Bool("trivial-move", false, "let tables that do not overlap become a run as they are")
 		return func(ctx context.Context, io *streams, args []string) error {
-			return t.withAdmin(ctx, args[0], func(a *slatedb.Admin) error {
-				return a.RunCompactor(ctx, &slatedb.CompactorOptions{DisableWorker: *noWorker, TrivialMove: *moves})
-			})
+			o := t.file.compactor()
+			o.DisableWorker = o.DisableWorker || *noWorker
+			o.TrivialMove = o.TrivialMove || *moves
+			return t.withAdmin(ctx, args[0], func(a *slatedb.Admin) error { return a.RunCompactor(ctx, &o) })
 		}
 	},
 }
@@ -222,9 +223,14 @@ example:
 		t := tableFlags(fs)
 		jobs := fs.Int("jobs", 0, "`N` jobs at once; default 4")
 		return func(ctx context.Context, io *streams, args []string) error {
-			return t.withAdmin(ctx, args[0], func(a *slatedb.Admin) error {
-				return a.RunCompactionWorker(ctx, &slatedb.WorkerOptions{MaxConcurrent: *jobs})
-			})
+			o := slatedb.WorkerOptions{}
+			if w := t.file.compactor().Worker; w != nil {
+				o = *w
+			}
+			if *jobs != 0 {
+				o.MaxConcurrent = *jobs
+			}
+			return t.withAdmin(ctx, args[0], func(a *slatedb.Admin) error { return a.RunCompactionWorker(ctx, &o) })
 		}
 	},
 }

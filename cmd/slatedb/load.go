@@ -28,8 +28,9 @@ example:
 	flags: func(fs *flag.FlagSet) func(context.Context, *streams, []string) error {
 		verify := fs.Bool("verify", false, "afterwards open the database again and compare every file by SHA-256")
 		quiet := fs.Bool("quiet", false, "show no progress")
+		file := settingsFlag(fs)
 		return func(ctx context.Context, io *streams, args []string) error {
-			l := &loader{io: io, dir: args[0], location: args[1], quiet: *quiet, verify: *verify}
+			l := &loader{io: io, dir: args[0], location: args[1], quiet: *quiet, verify: *verify, file: file}
 			return l.run(ctx)
 		}
 	},
@@ -47,6 +48,7 @@ type loader struct {
 	io            *streams
 	dir, location string
 	quiet, verify bool
+	file          *settingsFile
 
 	progress *progress
 	files    []string // paths below dir, found by the walk
@@ -162,7 +164,8 @@ func (l *loader) skip(format string, args ...any) {
 
 // store writes all files and returns when they are durable.
 func (l *loader) store(ctx context.Context, total int64) (err error) {
-	db, err := slatedb.Open(ctx, l.location, nil)
+	o, _ := l.file.read()
+	db, err := slatedb.Open(ctx, l.location, o)
 	if err != nil {
 		return fmt.Errorf("open %s: %w", shown(l.location), err)
 	}

@@ -73,7 +73,7 @@ func commands() []*command {
 		statsCommand, verifyCommand, sstDumpCommand, walDumpCommand,
 		readManifestCommand, listManifestsCommand, manifestDiffCommand,
 		readCompactionsCommand, listCompactionsCommand, readCompactionCommand,
-		seqToTSCommand, tsToSeqCommand,
+		seqToTSCommand, tsToSeqCommand, configCommand,
 		listCheckpointsCommand, createCheckpointCommand, refreshCheckpointCommand, deleteCheckpointCommand,
 		cloneCommand, deleteDBCommand,
 		compactCommand, submitCompactionCommand, runCompactorCommand, runWorkerCommand,

@@ -197,30 +197,62 @@ func printSettingsJSON(out io.Writer, values []settings.Value) error {
 	return printJSON(out, list)
 }
 
-// A settingsFile is the flag --config of commands that run something.
-type settingsFile struct{ name string }
+// A settingsFile is the flag --config of commands that run something: the file, under the
+// environment. Without the flag neither counts.
+type settingsFile struct{ s *settings.Settings }
 
 func settingsFlag(fs *flag.FlagSet) *settingsFile {
 	f := &settingsFile{}
-	fs.StringVar(&f.name, "config", "", "settings `FILE`, under the SLATEDB_ variables; see slatedb config")
+	fs.Var(f, "config", "settings `FILE`, under the SLATEDB_ variables; see slatedb config")
 	return f
 }
 
-// options are what the file and the environment say, the defaults without a file. said tells
-// whether a setting was given by them.
-func (f *settingsFile) options(io *streams) (o *slatedb.Options, said func(name string) bool, err error) {
-	if f.name == "" {
-		return &slatedb.Options{}, func(string) bool { return false }, nil
+func (f *settingsFile) String() string { return "" }
+
+// Set reads the file. A name in it that no setting has is an error: who gives a file to a
+// command wants it to count. Variables may be meant for others.
+func (f *settingsFile) Set(name string) error {
+	s := settings.New(nil)
+	s.Strict = true
+	if err := s.MergeFile(name); err != nil {
+		return err
 	}
-	s, err := loadSettings(f.name, false, io.err)
-	if err != nil {
-		return nil, nil, err
+	s.Strict = false
+	if err := s.MergeEnv(settings.Prefix, os.Environ()); err != nil {
+		return err
 	}
-	if o, err = s.Options(); err != nil {
-		return nil, nil, err
+	f.s = s
+	_, err := s.Options()
+	return err
+}
+
+// read returns options of the caller's own, and whether a setting was given.
+func (f *settingsFile) read() (o *slatedb.Options, said func(name string) bool) {
+	o, said = &slatedb.Options{}, func(string) bool { return false }
+	if f == nil || f.s == nil {
+		return o, said
+	}
+	if given, err := f.s.Options(); err == nil { // Set has looked
+		o = given
 	}
 	return o, func(name string) bool {
-		v, ok := s.Value(name)
+		v, ok := f.s.Value(name)
 		return ok && v.Source != "default"
-	}, nil
+	}
+}
+
+// compactor are the compactor's options of the file.
+func (f *settingsFile) compactor() slatedb.CompactorOptions {
+	if o, _ := f.read(); o.Compactor != nil {
+		return *o.Compactor
+	}
+	return slatedb.CompactorOptions{}
+}
+
+// collector are the collector's options of the file.
+func (f *settingsFile) collector() slatedb.GCOptions {
+	if o, _ := f.read(); o.GC != nil {
+		return *o.GC
+	}
+	return slatedb.GCOptions{}
 }

@@ -16,10 +16,11 @@ import (
 type tableOptions struct {
 	compression string
 	blockSize   int
+	file        *settingsFile // nil: the command has no --config
 }
 
 func tableFlags(fs *flag.FlagSet) *tableOptions {
-	o := &tableOptions{}
+	o := &tableOptions{file: settingsFlag(fs)}
 	fs.StringVar(&o.compression, "compression", "", "`C` for new tables: none, snappy, zlib, lz4, zstd; default: that of the newest table")
 	fs.IntVar(&o.blockSize, "block-size", 0, "`BYTES` of a block before compression; default 4096")
 	return o
@@ -27,7 +28,8 @@ func tableFlags(fs *flag.FlagSet) *tableOptions {
 
 // options fills in what the database itself tells.
 func (o *tableOptions) options(ctx context.Context, location string) (*slatedb.AdminOptions, error) {
-	a := &slatedb.AdminOptions{BlockSize: o.blockSize}
+	file, said := o.file.read()
+	a := &slatedb.AdminOptions{BlockSize: o.blockSize, MinFilterKeys: file.MinFilterKeys, MaxRetries: file.MaxRetries, Compression: file.Compression}
 	if o.compression != "" {
 		c, err := codecNamed(o.compression)
 		if err != nil {
@@ -43,7 +45,7 @@ func (o *tableOptions) options(ctx context.Context, location string) (*slatedb.A
 	if err != nil {
 		return nil, err
 	}
-	if o.compression == "" {
+	if o.compression == "" && !said("compression_codec") {
 		a.Compression = newestCodec(m)
 	}
 	a.SegmentExtractor = extractorNamed(m.ExtractorName)
@@ -92,8 +94,8 @@ func (o *tableOptions) writerOptions(ctx context.Context, location string) (*sla
 	if err != nil {
 		return nil, err
 	}
-	return &slatedb.Options{
-		DisableCompactor: true, DisableGC: true,
-		Compression: a.Compression, BlockSize: a.BlockSize, SegmentExtractor: a.SegmentExtractor,
-	}, nil
+	w, _ := o.file.read()
+	w.DisableCompactor, w.DisableGC = true, true
+	w.Compression, w.BlockSize, w.SegmentExtractor = a.Compression, a.BlockSize, a.SegmentExtractor
+	return w, nil
 }
