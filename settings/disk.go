@@ -52,9 +52,9 @@ func cacheFields() []field {
 				}
 				return nil
 			})),
-		flag(in+"cache_on_flush", diskOption("OnFlush"), false, func(t *target) *bool { return &t.disk.OnFlush },
+		toggle(in+"cache_on_flush", diskOption("OnFlush"), false, func(t *target) *bool { return &t.disk.OnFlush },
 			"Also caches tables that flushes write."),
-		flag(in+"cache_on_compaction", diskOption("OnCompaction"), false, func(t *target) *bool { return &t.disk.OnCompaction },
+		toggle(in+"cache_on_compaction", diskOption("OnCompaction"), false, func(t *target) *bool { return &t.disk.OnCompaction },
 			"Also caches tables that compaction writes."),
 		textField(in+"preload_disk_cache_on_startup", diskOption("Preload"), func(t *target) *string { return &t.disk.Preload }, []string{"L0Sst", "AllSst"},
 			"What is fetched at open; null: nothing."),

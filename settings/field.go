@@ -225,8 +225,8 @@ func retries(name, option string, p func(*target) *int, effect string) field {
 	return f.finish([]mod{atMost(math.MaxInt)})
 }
 
-// flag makes the field of a switch; def is its value at the option's false.
-func flag(name, option string, def bool, p func(*target) *bool, effect string, mods ...mod) field {
+// toggle makes the field of a switch; def is its value at the option's false.
+func toggle(name, option string, def bool, p func(*target) *bool, effect string, mods ...mod) field {
 	f := field{
 		Field: Field{Name: name, Kind: Bool, Option: option, Effect: effect}, def: def,
 		get: func(t *target) any { return *p(t) != def },

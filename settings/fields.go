@@ -70,7 +70,7 @@ func dbFields() []field {
 	return []field{
 		duration("flush_interval", "FlushInterval", 100*time.Millisecond, func(t *target) *time.Duration { return &t.db.FlushInterval },
 			"Longest time a row that nobody waits for stays out of the WAL; null: no timer.", null(time.Duration(-1))),
-		flag("wal_enabled", "DisableWAL", true, func(t *target) *bool { return &t.db.DisableWAL },
+		toggle("wal_enabled", "DisableWAL", true, func(t *target) *bool { return &t.db.DisableWAL },
 			"Writes a WAL; false: a write is durable when its memtable is in L0."),
 		duration("manifest_poll_interval", "ManifestPollInterval", time.Second, func(t *target) *time.Duration { return &t.db.ManifestPollInterval },
 			"How often the writer looks for changes of other processes; null: never.", null(time.Duration(-1)),
@@ -141,7 +141,7 @@ func compactorFields() []field {
 			func(t *target) *time.Duration { return &t.compactor.ManifestUpdateTimeout }, timeoutOfHandle),
 		numeric(Integer, in+"max_concurrent_compactions", "Compactor.MaxConcurrent", 4, func(t *target) *int { return &t.compactor.MaxConcurrent },
 			"Most jobs that are free to claim or running."),
-		flag(in+"enable_trivial_move", "Compactor.TrivialMove", false, func(t *target) *bool { return &t.compactor.TrivialMove },
+		toggle(in+"enable_trivial_move", "Compactor.TrivialMove", false, func(t *target) *bool { return &t.compactor.TrivialMove },
 			"Lets inputs that do not overlap become the output as they are."),
 		section(in+"scheduler_options", "Compactor.SizeTiered", nil, "What shapes the size-tiered scheduler; numbers as text."),
 		numeric(Integer, in+"scheduler_options.min_compaction_sources", "Compactor.SizeTiered.MinSources", 4,
@@ -247,7 +247,7 @@ func gcFields() []field {
 	}
 	return append(fields,
 		accepted(Enum, in+"metric_level", nil, metricLevelEffect, only("Info", "Debug")),
-		flag(in+"boundary_files_enabled", "GC.DisableBoundaryFiles", true, func(t *target) *bool { return &t.gc.DisableBoundaryFiles },
+		toggle(in+"boundary_files_enabled", "GC.DisableBoundaryFiles", true, func(t *target) *bool { return &t.gc.DisableBoundaryFiles },
 			"Raises the boundary files before manifests and job lists are deleted; false for stores that cannot overwrite conditionally."),
 		retries(in+"object_store_max_retries", "GC.MaxRetries", func(t *target) *int { return &t.gc.MaxRetries },
 			"Retries of one store request of the collector; null: as the handle, 0: none."),
@@ -325,7 +325,7 @@ func gcMinAge(i int, name, option string) field {
 }
 
 func gcDryRun(i int, name, option string) field {
-	f := flag(name+".dry_run", option+".DryRun", false, func(t *target) *bool { return &t.kinds[i].DryRun },
+	f := toggle(name+".dry_run", option+".DryRun", false, func(t *target) *bool { return &t.kinds[i].DryRun },
 		"Only says what would be deleted.")
 	set := f.set
 	f.get = func(t *target) any { return t.kinds[i].DryRun || t.gc.DryRun }
@@ -362,7 +362,7 @@ func readerFields() []field {
 		duration("checkpoint_lifetime", "CheckpointLifetime", 600*time.Second, func(t *target) *time.Duration { return &t.reader.CheckpointLifetime },
 			"How long a managed reader's checkpoint outlives a reader that has died. At least 1s and twice manifest_poll_interval.", atLeast(int64(time.Second))),
 		accepted(Bytes, "max_memtable_bytes", int64(64*mib), "Accepted, no effect: the rows of the log are in one memtable.", atLeast(1)),
-		flag("skip_wal_replay", "SkipWALReplay", false, func(t *target) *bool { return &t.reader.SkipWALReplay },
+		toggle("skip_wal_replay", "SkipWALReplay", false, func(t *target) *bool { return &t.reader.SkipWALReplay },
 			"Reads only what has reached tables."),
 		accepted(Enum, "metric_level", nil, metricLevelEffect, only("Info", "Debug")),
 		retries("object_store_max_retries", "MaxRetries", func(t *target) *int { return &t.reader.MaxRetries },

@@ -112,6 +112,9 @@ func (p *plan) apply(t *target) (set map[string]string, err error) {
 	for _, a := range slices.Concat(p.old, p.new) {
 		var v any
 		if _, isSection := a.raw.(map[string]any); isSection && a.f.Kind == Section {
+			if a.f.get(t) != nil {
+				continue // it is on, and only holds what follows
+			}
 			v = true
 		} else if v, err = a.f.accept(a.raw); err != nil {
 			p.fail(a.f.Name, err)
