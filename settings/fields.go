@@ -361,7 +361,7 @@ func readerFields() []field {
 			"How often the reader looks for news; null: only Refresh does.", null(time.Duration(-1))),
 		duration("checkpoint_lifetime", "CheckpointLifetime", 600*time.Second, func(t *target) *time.Duration { return &t.reader.CheckpointLifetime },
 			"How long a managed reader's checkpoint outlives a reader that has died. At least 1s and twice manifest_poll_interval.", atLeast(int64(time.Second))),
-		accepted(Bytes, "max_memtable_bytes", int64(64*mib), "Accepted, no effect: the rows of the log are in one memtable.", atLeast(1)),
+		accepted(Bytes, "max_memtable_bytes", int64(64*mib), "Accepted, no effect: a reader makes one memtable of the log at each poll.", atLeast(1)),
 		toggle("skip_wal_replay", "SkipWALReplay", false, func(t *target) *bool { return &t.reader.SkipWALReplay },
 			"Reads only what has reached tables."),
 		accepted(Enum, "metric_level", nil, metricLevelEffect, only("Info", "Debug")),

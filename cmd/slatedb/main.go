@@ -179,6 +179,9 @@ func (c *command) run(ctx context.Context, io *streams, place string, args []str
 		return usagef("%v", err)
 	}
 	want := c.args
+	if c.nargs+c.more == 0 {
+		want = "no arguments"
+	}
 	if place != "" {
 		if at := min(c.at, len(pos)); at == c.at {
 			pos = slices.Insert(pos, at, place)
