@@ -557,7 +557,6 @@ func TestK_BadOptionsNameTheField(t *testing.T) {
 		{"L0MaxSSTsPerKey", func(o *Options) { o.L0MaxSSTsPerKey = -1 }},
 		{"Compression", func(o *Options) { o.Compression = 99 }},
 		{"MinFlushGap", func(o *Options) { o.MinFlushGap = -1 }},
-		{"MaxRetries", func(o *Options) { o.MaxRetries = -1 }},
 		{"BlockCache", func(o *Options) { o.BlockCache = sharedCache(); o.BlockCacheBytes = 1 }},
 		{"BlockCache", func(o *Options) { o.BlockCache = sharedCache(); o.MetaCacheBytes = 1 }},
 		{"SegmentExtractor", func(o *Options) { o.SegmentExtractor = slash("") }},

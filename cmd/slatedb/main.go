@@ -180,7 +180,7 @@ func (c *command) run(ctx context.Context, io *streams, place string, args []str
 	}
 	want := c.args
 	if c.nargs+c.more == 0 {
-		want = "no arguments"
+		want, place = "no arguments", "" // it is about no database
 	}
 	if place != "" {
 		if at := min(c.at, len(pos)); at == c.at {

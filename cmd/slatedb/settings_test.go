@@ -61,6 +61,8 @@ func TestConfig(t *testing.T) {
 	}
 	fails(t, 2, "config", "--format", "ini")
 	fails(t, 1, "config", "--config", "none.toml")
+	t.Setenv("CLOUD_PROVIDER", "memory")
+	ok(t, "-p", "db", "config")
 	assert.Contains(t, fails(t, 2, "config", "somewhere"), "want no arguments, got 1")
 	require.NoError(t, os.WriteFile("bad.json", []byte(`{"l0_max_ssts":"many"}`), 0o600))
 	assert.Contains(t, fails(t, 1, "config", "--config", "bad.json"), `bad.json: l0_max_ssts: it is the text "many", want an integer`)
