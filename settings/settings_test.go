@@ -453,3 +453,20 @@ func FuzzParse(f *testing.F) {
 		require.NoError(t, again.Merge(Format(format/3%3), "f", text))
 	})
 }
+
+// TestStepsAreWhole: a file of which one value is wrong changes nothing, and each wrong value
+// is named.
+func TestStepsAreWhole(t *testing.T) {
+	s := New(nil)
+	err := s.Merge(JSON, "f", []byte(`{"enable":1,"l0_max_ssts":3,"metric_level":"Debug","compactor_options":null,"flush_interval":1,"wal_enabled":1}`))
+	require.ErrorIs(t, err, slatedb.ErrInvalid)
+	assert.ErrorContains(t, err, "f: flush_interval: ")
+	assert.ErrorContains(t, err, "f: wal_enabled: ")
+	o, err := s.Options()
+	require.NoError(t, err)
+	assert.Equal(t, &slatedb.Options{}, o)
+	assert.Empty(t, s.Warnings())
+	for _, v := range s.Values() {
+		assert.True(t, v.IsDefault && v.Source == "default", v.Name)
+	}
+}
