@@ -76,10 +76,7 @@ func (db *DB) shutdown(ctx context.Context, kind CloseFlush) error {
 	}
 	db.durable.Fail(end)
 	db.flusher.l0Seq.Fail(end)
-	db.cancel()
-	if db.ownCache != nil {
-		db.ownCache.Close()
-	}
+	db.release()
 	db.changed.signal()
 	if failed {
 		return nil

@@ -24,7 +24,7 @@ func (db *DB) newCompactor() *compactor.Compactor {
 		o = *c.Compactor
 	}
 	return compactor.New(compactor.Config{
-		Objects: db.componentRetrying("compactor", db.raw, o.MaxRetries), Root: db.path, Env: c.env, Logger: c.Logger, Manifests: db.manifests,
+		Objects: db.tableWrites("compactor", o.MaxRetries), Root: db.path, Env: c.env, Logger: c.Logger, Manifests: db.manifests,
 		BlockSize: c.BlockSize, Codec: c.Compression, Transformer: c.BlockTransformer, Policies: c.FilterPolicies,
 		MinFilterKeys: c.MinFilterKeys, MergeOperator: c.MergeOperator,
 		OnManifest: db.adopt, Count: db.stats.count, Gauge: db.stats.set, Wake: db.grown,

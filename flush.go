@@ -64,7 +64,7 @@ type flushed struct {
 
 func newFlusher(db *DB) *flusher {
 	return &flusher{
-		db: db, store: db.component("flush", db.raw),
+		db: db, store: db.tableWrites("flush", 0),
 		mail: make(chan struct{}, 1), mailInst: make(chan struct{}, 1),
 	}
 }

@@ -87,5 +87,6 @@ func (h *handle) metrics() Metrics {
 		add("slatedb.object_store.bytes_read", float64(r.BytesIn), "component", r.Cause, "api", r.Method)
 		add("slatedb.object_store.bytes_written", float64(r.BytesOut), "component", r.Cause, "api", r.Method)
 	}
+	h.diskMetrics(add)
 	return m
 }

@@ -28,6 +28,7 @@ type handle struct {
 	manifests   *manifest.Store
 	ssts        *sst.Store
 	ownCache    *cache.Cache // closed with the handle; nil when shared or none
+	disk        *localDisk   // nil: none
 
 	state        atomic.Pointer[state]
 	committed    atomic.Uint64   // newest visible seq
@@ -86,8 +87,14 @@ func newHandle(ctx context.Context, location string, c *config) (*handle, error)
 		bc = h.ownCache
 	}
 	h.manifests = manifest.NewStoreWith(h.component("manifest", h.raw), h.path, c.env, manifest.Options{ClaimTimeout: c.ManifestUpdateTimeout})
-	h.ssts = sst.NewStore(h.component("read", h.raw), h.path, bc, sst.StoreOptions{
+	if err := h.openDisk(location); err != nil {
+		h.release()
+		return nil, err
+	}
+	tables, fresh := h.tableReads()
+	h.ssts = sst.NewStore(tables, h.path, bc, sst.StoreOptions{
 		Env: c.env, Transformer: c.BlockTransformer, Policies: c.FilterPolicies, Ctx: h.life, CacheScope: cacheScope(c.Store, location, h.path),
+		Fresh: fresh,
 	})
 	return h, nil
 }
@@ -109,6 +116,15 @@ func (h *handle) component(cause string, s objstore.Store) objstore.Store {
 // componentRetrying is component with a bound of retries of its own, unless that is 0.
 func (h *handle) componentRetrying(cause string, s objstore.Store, retries int) objstore.Store {
 	return retry.New(metered.New(s, cause, h.ledger), retry.Options{Env: h.conf.env, MaxRetries: orDefault(retries, h.conf.MaxRetries)})
+}
+
+// release ends what belongs to the handle alone.
+func (h *handle) release() {
+	h.cancel()
+	if h.ownCache != nil {
+		h.ownCache.Close()
+	}
+	h.disk.close()
 }
 
 // fail latches what ended the handle and wakes everybody who waits on it.

@@ -34,10 +34,7 @@ func Open(ctx context.Context, location string, o *Options) (*DB, error) {
 	db.conflicts.limit = conf.MaxUnflushedBytes / 4
 	db.closing.done = make(chan struct{})
 	if err := db.open(ctx); err != nil {
-		db.cancel()
-		if db.ownCache != nil {
-			db.ownCache.Close()
-		}
+		db.release()
 		return nil, fmt.Errorf("open %s: %w", location, unavailable(err))
 	}
 	return db, nil
@@ -143,6 +140,10 @@ func (db *DB) open(ctx context.Context) error {
 	if err := db.recover(ctx, walStore, m); err != nil {
 		return err
 	}
+	if err := db.mirrorTables(ctx, m); err != nil {
+		return err
+	}
+	db.disk.retain(db.path, m)
 	db.start(walStore)
 	db.conf.Logger.Info("slatedb: opened", "path", db.path, "manifest", m.ID, "epoch", m.WriterEpoch,
 		"wal", db.fence, "seq", uint64(db.lastSeq), "l0", len(m.Root.L0), "runs", len(m.Root.Runs), "segments", len(m.Segments))

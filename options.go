@@ -135,6 +135,10 @@ type Options struct {
 	// 128 MiB of metadata for all handles together. Negative: no cache.
 	BlockCacheBytes, MetaCacheBytes int64
 
+	// DiskCache keeps tables, or the parts of them that are read, on a local disk. The default
+	// is none.
+	DiskCache *DiskCacheOptions
+
 	// Compactor are the options of the compactor that runs in this process, nil = defaults.
 	// DisableCompactor leaves compaction to other processes (Admin.RunCompactor): without
 	// any, flushing stops at L0MaxSSTs.
@@ -162,6 +166,7 @@ type Options struct {
 
 	// onPoint is called at named protocol steps. For tests of this package.
 	onPoint func(string)
+	diskFS  seam.FS // the local disk; nil: the system's
 }
 
 // Validate reports the first option that is out of its range, by name. Open calls it before
@@ -259,6 +264,13 @@ func (o *Options) resolve() (*config, error) {
 		if len(name) > math.MaxUint16 {
 			return nil, invalidf("FilterPolicies[%d] has a name of %d bytes, want at most %d", i, len(name), math.MaxUint16)
 		}
+	}
+	if c.DiskCache != nil {
+		d, err := c.DiskCache.Resolve()
+		if err != nil {
+			return nil, err
+		}
+		c.DiskCache = &d
 	}
 	if c.DefaultTTL > 0 {
 		c.defaultTTL, _ = (&PutOptions{TTL: c.DefaultTTL}).ttl()

@@ -49,18 +49,21 @@ type ReaderOptions struct {
 	// SkipWALReplay reads only what has reached tables.
 	SkipWALReplay bool
 
-	Store, WALStore                 objstore.Store   // as in Options
-	MergeOperator                   MergeOperator    // as in Options
-	SegmentExtractor                PrefixExtractor  // as in Options; reads work without
-	FilterPolicies                  []FilterPolicy   // as in Options
-	BlockTransformer                BlockTransformer // as in Options
-	BlockCache                      *cache.Cache     // as in Options
-	BlockCacheBytes, MetaCacheBytes int64            // as in Options
-	MaxRetries                      int              // as in Options
-	Clock                           Clock            // as in Options
-	Rand                            io.Reader        // as in Options
-	Logger                          *slog.Logger     // as in Options
-	MetricsRecorder                 MetricsRecorder  // as in Options
+	Store, WALStore                 objstore.Store    // as in Options
+	MergeOperator                   MergeOperator     // as in Options
+	SegmentExtractor                PrefixExtractor   // as in Options; reads work without
+	FilterPolicies                  []FilterPolicy    // as in Options
+	BlockTransformer                BlockTransformer  // as in Options
+	BlockCache                      *cache.Cache      // as in Options
+	BlockCacheBytes, MetaCacheBytes int64             // as in Options
+	DiskCache                       *DiskCacheOptions // as in Options
+	MaxRetries                      int               // as in Options
+	Clock                           Clock             // as in Options
+	Rand                            io.Reader         // as in Options
+	Logger                          *slog.Logger      // as in Options
+	MetricsRecorder                 MetricsRecorder   // as in Options
+
+	diskFS seam.FS // for tests of this package
 }
 
 // A Reader reads a database that another process may be writing. It sees only durable rows
@@ -98,8 +101,9 @@ func OpenReader(ctx context.Context, location string, o *ReaderOptions) (*Reader
 	conf, err := (&Options{
 		Store: o.Store, WALStore: o.WALStore, MergeOperator: o.MergeOperator, SegmentExtractor: o.SegmentExtractor,
 		FilterPolicies: o.FilterPolicies, BlockTransformer: o.BlockTransformer, BlockCache: o.BlockCache,
-		BlockCacheBytes: o.BlockCacheBytes, MetaCacheBytes: o.MetaCacheBytes, MaxRetries: o.MaxRetries,
+		BlockCacheBytes: o.BlockCacheBytes, MetaCacheBytes: o.MetaCacheBytes, DiskCache: o.DiskCache, MaxRetries: o.MaxRetries,
 		Clock: o.Clock, Rand: o.Rand, Logger: o.Logger, MetricsRecorder: o.MetricsRecorder,
+		diskFS: o.diskFS,
 	}).resolve()
 	if err != nil {
 		return nil, err
@@ -113,13 +117,14 @@ func OpenReader(ctx context.Context, location string, o *ReaderOptions) (*Reader
 	r.walStore = h.component("wal", h.rawWAL)
 	r.open, r.cancel = context.WithCancel(h.life)
 	if err := r.openAt(ctx, o.CheckpointID); err != nil {
-		h.cancel()
-		if h.ownCache != nil {
-			h.ownCache.Close()
-		}
+		h.release()
 		return nil, fmt.Errorf("open reader of %s: %w", location, unavailable(err))
 	}
 	h.initGauges()
+	if h.preloads() {
+		r.wg.Add(1)
+		conf.env.Spawn("disk-preload", func() { defer r.wg.Done(); _ = h.preload(r.open) })
+	}
 	if every := r.interval(); every > 0 {
 		r.wg.Add(1)
 		conf.env.Spawn("reader-poll", func() { defer r.wg.Done(); r.follow(every) })
@@ -292,10 +297,7 @@ func (r *Reader) Close(ctx context.Context) error {
 		r.closed = r.dropLeases(ctx)
 		<-r.busy
 		r.durable.Fail(ErrClosed)
-		r.handle.cancel()
-		if r.ownCache != nil {
-			r.ownCache.Close()
-		}
+		r.handle.release()
 	})
 	return r.closed
 }

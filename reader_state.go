@@ -38,6 +38,9 @@ func (r *Reader) prepare(ctx context.Context, m *manifest.Manifest, end uint64) 
 	} else {
 		r.tables(p.st)
 	}
+	if err := r.mirrorTables(ctx, m); err != nil {
+		return nil, err
+	}
 	p.consumed = from - 1
 	if !r.skipWAL {
 		if err := r.replay(ctx, p, from, end); err != nil {
@@ -96,6 +99,7 @@ func (r *Reader) show(p *news) bool {
 	r.committed.Store(uint64(p.last))
 	r.durable.Advance(p.last)
 	r.changed.signal()
+	r.disk.retain(r.path, p.st.man)
 	return true
 }
 

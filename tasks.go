@@ -39,6 +39,9 @@ func (db *DB) startTasks() {
 	if !db.conf.DisableGC {
 		db.run("gc", db.runGC)
 	}
+	if db.preloads() {
+		db.run("disk-preload", db.preload)
+	}
 }
 
 func (db *DB) run(name string, job func(context.Context) error) {
@@ -133,6 +136,9 @@ func (db *DB) take(ctx context.Context, look func(context.Context) (*manifest.Ma
 		return err
 	}
 	if m.ID > db.state.Load().man.ID {
+		if err := db.mirrorTables(ctx, m); err != nil {
+			return err
+		}
 		db.transition(m, func(st *state) *state { return st })
 		db.pressure.room.signal()
 		db.flusher.wake()
@@ -145,9 +151,13 @@ func (db *DB) take(ctx context.Context, look func(context.Context) (*manifest.Ma
 func (db *DB) transition(m *manifest.Manifest, f func(*state) *state) {
 	now := db.conf.env.Clock.Now()
 	var gone []*sst.Handle
+	moved := false
 	defer func() {
 		for _, h := range gone { // what compaction replaced makes room in the cache at once
 			db.ssts.Drop(h)
+		}
+		if moved {
+			db.disk.replaced(db.path, gone, m)
 		}
 	}()
 	db.stateMu.Lock()
@@ -156,7 +166,7 @@ func (db *DB) transition(m *manifest.Manifest, f func(*state) *state) {
 	if old := next.man; m.ID > old.ID {
 		next.man = m
 		db.tables(&next)
-		gone = droppedTables(old, m)
+		gone, moved = droppedTables(old, m), true
 		use := next.use
 		next.use = &tableUse{keeper: &db.keeper}
 		defer db.keeper.replaced(use, old, m, now)

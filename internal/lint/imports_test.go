@@ -39,12 +39,13 @@ var graph = []layer{
 
 	// The library. compactor and gc do not know each other, nor do wal and manifest.
 	{"", []string{
-		"compactor", "gc", "cache", "wal", "manifest", "memtable", "sst", "objstore",
+		"compactor", "gc", "cache", "diskcache", "wal", "manifest", "memtable", "sst", "objstore",
 		"objstore/retry", "objstore/limit", "objstore/metered", "objstore/prefix", "internal/...",
 	}},
 	{"compactor", []string{"cache", "manifest", "sst", "objstore", "internal/..."}},
 	{"gc", []string{"cache", "wal", "manifest", "sst", "objstore", "internal/..."}},
 	{"cache", []string{"sst", "objstore", "internal/..."}},
+	{"diskcache", []string{"objstore", "internal/kv", "internal/seam"}},
 	{"wal", []string{"sst", "objstore", "internal/..."}},
 	{"manifest", []string{"sst", "objstore", "internal/..."}},
 	{"memtable", []string{"internal/..."}},
@@ -73,6 +74,7 @@ var onlyBy = map[string][]string{
 	"objstore/cloud":     {"objstore/s3", "objstore/gcs", "objstore/azure"},
 	"objstore/storetest": nil,
 	"internal/testkit":   {"internal/interop", "internal/sim/..."},
+	"internal/memfs":     {"internal/sim/..."}, // a disk for tests
 }
 
 // external says who may import which module of others. std is free.
