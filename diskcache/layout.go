@@ -69,9 +69,9 @@ func (o *Options) geometry() geometry {
 		g.slabs, g.last = o.MaxOpenFiles, g.perSlab
 		return g
 	}
-	g.perSlab = int(max(slabTarget, (o.MaxBytes+int64(o.MaxOpenFiles)-1)/int64(o.MaxOpenFiles)) / o.PartBytes)
+	g.perSlab = int((max(slabTarget, o.MaxBytes/int64(o.MaxOpenFiles)) + o.PartBytes - 1) / o.PartBytes)
 	full := slabBytes(g.perSlab, g.part)
-	g.slabs = int(o.MaxBytes / full)
+	g.slabs = int(min(o.MaxBytes/full, int64(o.MaxOpenFiles)))
 	rest := o.MaxBytes - int64(g.slabs)*full
 	g.last = g.perSlab
 	if g.slabs < o.MaxOpenFiles {

@@ -1,5 +1,10 @@
 package diskcache
 
+import (
+	"errors"
+	"io"
+)
+
 // read fills p with the bytes of a part from off on, if the disk has them and they are what
 // was written. It takes no lock while it reads.
 func (c *Cache) read(k partKey, p []byte, off int64) bool {
@@ -30,11 +35,11 @@ func (c *Cache) read(k partKey, p []byte, off int64) bool {
 		buf = (*b)[:to-from]
 	}
 	n, err := f.ReadAt(buf, at+from)
-	if int64(n) < to-from {
-		c.readFailed(id, s.gen, err)
+	if int64(n) < to-from && !errors.Is(err, io.EOF) {
+		c.readFailed(id, s.gen)
 		return false
 	}
-	if !s.check(buf, int(first), c.geo.part) {
+	if int64(n) < to-from || !s.check(buf, int(first), c.geo.part) { // a cut file is damage, not a broken disk
 		if c.drop(id, s.gen) {
 			c.stats.corrupt.Add(1)
 		}
@@ -52,7 +57,7 @@ func (c *Cache) read(k partKey, p []byte, off int64) bool {
 }
 
 // readFailed books a failed read, unless the slot or the file has changed meanwhile.
-func (c *Cache) readFailed(id int32, gen uint32, _ error) {
+func (c *Cache) readFailed(id int32, gen uint32) {
 	if !c.drop(id, gen) {
 		return
 	}
