@@ -22,12 +22,6 @@ var elsewhere = map[string]string{
 	"F8":  "order of versions: the checked iterators of internal/merging under the tag invariants",
 	"F12": "runs against a full scan after each change: the model checks of package compactor",
 	"H4":  "no seek backwards: TestModel and TestH2H3H4_...",
-	"I3":  "disk cache: not built yet",
-	"I4":  "disk cache: not built yet",
-	"I6":  "disk cache: not built yet",
-	"J4":  "a store that ignores If-None-Match: TestD6_... and the capability checks at open; the probe is not built yet",
-	"J7":  "a local store without fsync: package objstore syncs file and folder; the strict file system is not built yet",
-	"J9":  "stale listings: TestD5_... on manifests",
 	"K1":  "the verifier's tests in internal/flatbuf",
 }
 
