@@ -1,9 +1,11 @@
 package diskcache
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -226,7 +228,7 @@ func (c *Cache) load() error {
 		}
 	}
 	var entries []placed
-	for i := range found {
+	for _, i := range slices.Sorted(maps.Keys(found)) {
 		es, err := c.loadSlab(i)
 		if err != nil {
 			// One file that cannot be read costs its parts, not the others.
@@ -238,12 +240,7 @@ func (c *Cache) load() error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	slices.SortFunc(entries, func(a, b placed) int {
-		if a.seq < b.seq {
-			return -1
-		}
-		return 1
-	})
+	slices.SortFunc(entries, func(a, b placed) int { return cmp.Compare(a.seq, b.seq) })
 	for _, e := range entries { // oldest first; of two with one key the newer one counts
 		if old, ok := c.mu.index[e.key]; ok {
 			c.forgetLocked(old)
@@ -324,8 +321,8 @@ func (c *Cache) addSlabLocked(i int, f seam.File) {
 	}
 	c.mu.files[i] = f
 	n := i*c.geo.perSlab + c.geo.slots(i)
-	for len(c.mu.slots) < n {
-		c.mu.slots = append(c.mu.slots, slot{})
+	if more := n - len(c.mu.slots); more > 0 {
+		c.mu.slots = append(c.mu.slots, make([]slot, more)...)
 	}
 	c.mu.policy.grow(n)
 }

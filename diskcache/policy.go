@@ -1,5 +1,7 @@
 package diskcache
 
+import "slices"
+
 // policy decides which part makes room for the next one. It is S3-FIFO: new parts enter a
 // small queue of a tenth of the slots, and only those that are asked for twice while they
 // are in it go on to the main queue; the others leave soon, so that a long scan does not
@@ -49,6 +51,7 @@ func newPolicy() *policy {
 
 // grow makes room for slots below n.
 func (p *policy) grow(n int) {
+	p.nodes = slices.Grow(p.nodes, max(0, n-len(p.nodes)))
 	for len(p.nodes) < n {
 		p.nodes = append(p.nodes, node{prev: -1, next: -1})
 	}
