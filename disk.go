@@ -33,6 +33,7 @@ type localDisk struct {
 
 	cached *diskcache.Cached // reads of the part cache
 	store  objstore.Store    // where the mirror fetches from
+	loaded chan struct{}     // closed when the preload is done
 }
 
 // openDisk opens the directory, if one is wanted.
@@ -47,7 +48,7 @@ func (h *handle) openDisk(location string) error {
 	if h.conf.Store == nil {
 		scope = cacheScope(nil, location, h.path)
 	}
-	d := &localDisk{scope: scope}
+	d := &localDisk{scope: scope, loaded: make(chan struct{})}
 	conf := diskcache.Config{Options: *o, FS: h.conf.diskFS, Env: h.conf.env, Logger: h.conf.Logger}
 	var err error
 	if o.Mirror {
@@ -187,6 +188,7 @@ func (h *handle) preloads() bool {
 
 // preload reads tables into the part cache until it is done or ctx ends.
 func (h *handle) preload(ctx context.Context) error {
+	defer close(h.disk.loaded)
 	o := h.conf.DiskCache
 	s, _ := h.disk.parts.Reads(h.component("preload", h.raw), h.disk.scope, &h.disk.counts)
 	s.Preload(ctx, h.conf.env, tablesOf(h.path, h.state.Load().man, o.Preload == PreloadL0))

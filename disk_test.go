@@ -93,16 +93,11 @@ func (w *diskWorld) figure(m Metrics, name string, labels ...string) float64 {
 }
 
 // settled waits until what the disk cache does in the background is done.
-func (w *diskWorld) settled(m func() Metrics) {
-	w.t.Helper()
-	last, same := -1.0, 0
-	require.Eventually(w.t, func() bool {
-		now := w.figure(m(), "cache_keys")
-		if same++; now != last {
-			last, same = now, 0
-		}
-		return same > 10
-	}, 20*time.Second, 2*time.Millisecond)
+func (w *diskWorld) settled() {
+	if w.db.preloads() {
+		<-w.db.disk.loaded
+	}
+	w.db.disk.parts.Drain()
 }
 
 // TestDiskCacheWarmSetSurvivesARestart: the second opening reads no byte of a table from the
@@ -115,7 +110,7 @@ func TestDiskCacheWarmSetSurvivesARestart(t *testing.T) {
 		w.fill(fmt.Sprint("t", i), 300)
 	}
 	w.check(w.db)()
-	w.settled(w.db.Metrics)
+	w.settled()
 	cold := w.figure(w.db.Metrics(), "part_hit_count")
 	require.Positive(t, cold)
 	w.close()
@@ -212,7 +207,7 @@ func TestDiskCachePreload(t *testing.T) {
 				w.disk.MaxBytes = 512 << 10
 			}
 			w.open()
-			w.settled(w.db.Metrics)
+			w.settled()
 			bytes := w.figure(w.db.Metrics(), "cache_bytes")
 			evicted := w.figure(w.db.Metrics(), "evicted_keys")
 			requests, _ := w.tableReads(w.check(w.db))
@@ -251,7 +246,7 @@ func TestDiskCacheRefetchesCorruption(t *testing.T) {
 	w.check(w.db)()
 	require.Equal(t, 1, rule.Hits())
 	require.Positive(t, w.figure(w.db.Metrics(), "corrupt_keys"))
-	w.settled(w.db.Metrics)
+	w.settled()
 	requests, _ := w.tableReads(w.check(w.db))
 	require.Zero(t, requests)
 	w.close()

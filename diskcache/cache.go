@@ -137,13 +137,20 @@ func (c *Cache) Close() {
 	c.mu.Lock()
 	c.mu.closed = true
 	c.dropQueueLocked()
-	for c.mu.writing {
-		c.mu.idle.Wait()
-	}
 	c.mu.Unlock()
+	c.Drain()
 	c.disk.Lock()
 	c.stop()
 	c.disk.Unlock()
+}
+
+// Drain returns when nothing waits for the disk.
+func (c *Cache) Drain() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for c.mu.writing {
+		c.mu.idle.Wait()
+	}
 }
 
 // Stats returns the figures.

@@ -48,12 +48,10 @@ func newWorld(t testing.TB, n, slots int) *world {
 	}
 	now := time.Unix(1_700_000_000, 0)
 	w.clock = &hand{at: func() time.Time { return now }}
-	r := rand.New(rand.NewPCG(1, uint64(n)))
+	r, bytes := rand.New(rand.NewPCG(1, uint64(n))), rand.NewChaCha8([32]byte{byte(n)})
 	for i := range n {
 		body := make([]byte, 1+r.IntN(10*testPart))
-		for j := range body {
-			body[j] = byte(r.Uint32())
-		}
+		_, _ = bytes.Read(body)
 		w.put(fmt.Sprintf("db/compacted/%026d.sst", i), body)
 	}
 	w.open()
@@ -91,13 +89,7 @@ func (w *world) reopen() {
 }
 
 // settle waits until the writer has nothing to do.
-func (w *world) settle() {
-	w.c.mu.Lock()
-	defer w.c.mu.Unlock()
-	for w.c.mu.writing {
-		w.c.mu.idle.Wait()
-	}
-}
+func (w *world) settle() { w.c.Drain() }
 
 // get reads a range of a table and compares it with what the table is.
 func (w *world) get(key string, off, n int) {

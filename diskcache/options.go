@@ -32,7 +32,7 @@ type Options struct {
 	MaxBytes int64
 	// PartBytes is the unit that is fetched and evicted, a power of two from 4 KiB to 4 MiB.
 	// A larger one fetches more bytes for a miss, a smaller one needs more requests and
-	// memory (about 300 bytes a part). The default is 128 KiB: a block that misses, even one
+	// memory (about 250 bytes a part). The default is 128 KiB: a block that misses, even one
 	// across a border, fetches at most 256 KiB, which takes a store hardly longer than 4 KiB.
 	PartBytes int64
 	// OnFlush keeps tables that a memtable flush writes, OnCompaction those of the compactor

@@ -94,12 +94,16 @@ func (c *Cache) refuse(o objectID, first, last uint32) {
 	defer c.mu.Unlock()
 	for n := first; ; n++ {
 		k := partKey{o, n}
-		if fl := c.mu.flights[k]; fl != nil {
+		fl := c.mu.flights[k]
+		if fl != nil { // still in memory, on its way to the disk
 			fl.refused = true
 			delete(c.mu.flights, k)
 		}
-		if id, ok := c.mu.index[k]; ok {
+		id, ok := c.mu.index[k]
+		if ok {
 			c.dropLocked(id)
+		}
+		if fl != nil || ok {
 			c.stats.corrupt.Add(1)
 		}
 		if n == last {
