@@ -183,13 +183,12 @@ func TestASlowDiskStallsNoRead(t *testing.T) {
 func TestI3_CapHoldsAtEveryWrite(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 3))
 	w := newWorld(t, 30, 17)
-	other, _ := w.c.Reads(w.store, "s", new(Counts))
 	for _, slots := range []int{17, 5, 40, 1} {
 		w.c.Close()
 		w.opts.MaxBytes = slabBytes(slots, testPart) + int64(r.IntN(testPart))
 		w.fs = w.fs.Again()
 		w.open()
-		other, _ = w.c.Reads(w.store, "s", new(Counts))
+		other, _ := w.c.Reads(w.store, "s", new(Counts))
 		fsys, most := w.fs, w.opts.MaxBytes
 		over := make(chan string, 1)
 		w.fs.Hook(func(op memfs.Op) memfs.Verdict {

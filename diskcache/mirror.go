@@ -478,7 +478,7 @@ func (m *Mirror) read(o objectID, p []byte, off int64) bool {
 	}
 	n := 0
 	if err == nil {
-		n, err = f.ReadAt(p, off)
+		n, _ = f.ReadAt(p, off) // whole or lost, whatever the reason
 	}
 	m.mu.Lock()
 	c.users--
