@@ -22,6 +22,9 @@ type FetchOptions struct {
 // already is waited for. When it returns an error, the lookups hold what arrived before it;
 // asking the tables again records anew what is missing.
 func (s *Store) Fetch(ctx context.Context, o FetchOptions, ls ...*Lookup) error {
+	for _, l := range ls {
+		l.tally.n = [3]uint32{} // every table is asked again, and counts then
+	}
 	if len(ls) == 1 && len(ls[0].needs) == 1 {
 		l, n := ls[0], ls[0].needs[0]
 		l.needs = l.needs[:0]

@@ -5,25 +5,35 @@ import (
 	"unicode/utf8"
 
 	"github.com/slatedb/slatedb-go/internal/codec"
-	"github.com/slatedb/slatedb-go/internal/kv"
 )
 
-// A FilterPolicy builds filters for new tables and asks those of old ones. Its name is
-// stored with each filter and must identify everything that decides how to ask it. It is
-// used by several goroutines at once.
+// A FilterPolicy builds filters for new tables and asks those of old ones. Its name, UTF-8 of
+// at most 65,535 bytes, is stored with each filter and must identify everything that decides
+// how to ask it: a filter is only ever given to a policy of the same name, and without one it
+// is ignored. It is used by several goroutines at once, and no lock is held around it.
+//
+// Points are always asked. What else a policy can answer it says by two optional interfaces:
+// PrefixFilter (without it: yes) and RangeFilter (without it: no).
+//
+// A panic, or an error of MayContain, fails the read that asked, and no other.
 type FilterPolicy interface {
 	Name() string
-	// NewBuilder begins the filter of one table. The builder belongs to one goroutine.
+	// NewBuilder begins the filter of one table. The builder belongs to one goroutine. nil:
+	// the table gets no filter of this policy.
 	NewBuilder() FilterBuilder
 	// MayContain reports whether a table with this filter may hold what q asks for. false
-	// must be certain. An error means that the filter is damaged.
+	// must be certain: then the table is not read. data and q are lent for the call and not to
+	// be changed. An error means that the filter is damaged, and the read fails.
 	MayContain(data []byte, q *Query) (maybe bool, err error)
 }
 
 // A FilterBuilder collects the rows of one table, in stored order, every version of a key
-// and every kind of row. It must not keep the entry's slices.
+// and every kind of row, tombstones and operands included. It must not keep the row's slices.
+// A panic in it fails the flush or the compaction that writes the table.
 type FilterBuilder interface {
-	Add(e *kv.Entry)
+	Add(row *Row)
+	// Build returns the filter's bytes, which it gives away. nil: the table gets no filter of
+	// this policy; an empty filter is non-nil.
 	Build() []byte
 }
 
@@ -49,10 +59,16 @@ const (
 // computed on first use and kept, so Kind and Key must not change once it was asked. It
 // belongs to one goroutine.
 type Query struct {
-	Kind    QueryKind
-	Key     []byte
-	Range   kv.Range
-	Context []byte // passed through from the caller of the read to custom policies
+	Kind QueryKind
+	// Key is the key of a point, the prefix of a prefix query, nil of a range.
+	Key []byte
+	// Range holds all wanted keys of a prefix or range query; it may be narrower than the
+	// prefix. Of a point it is not set.
+	Range KeyRange
+	// Context is the FilterContext of the read, passed through untouched. nil: none was given.
+	Context []byte
+
+	ranged *Query // the same as a range query, for policies that answer only that; made on use
 
 	whole    uint64 // hash of Key
 	hasWhole bool

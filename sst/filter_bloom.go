@@ -42,6 +42,9 @@ func (p *bloom) Name() string { return p.name }
 
 func (p *bloom) NewBuilder() FilterBuilder { return &bloomBuilder{p: p} }
 
+// SupportsPrefix: there is something to ask only when prefixes were cut.
+func (p *bloom) SupportsPrefix() bool { return p.o.Extractor != nil }
+
 // A bloomBuilder keeps the hashes, since the number of bits follows from their count.
 type bloomBuilder struct {
 	p      *bloom

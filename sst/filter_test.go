@@ -194,6 +194,6 @@ func asking(ps []FilterPolicy) *Reader {
 
 // mayContain asks a table's filters as reads do.
 func mayContain(r *Reader, m *Meta, q *Query) (bool, error) {
-	v, err := r.mayContain(m, q)
+	v, _, err := r.mayContain(m, q)
 	return v != filterNo, err
 }

@@ -19,6 +19,8 @@ type Iter struct {
 	desc     bool
 	done     bool // at the end, failed or closed
 	started  bool
+	trusted  bool      // a filter has said that there may be rows, and none was seen yet
+	askedAs  QueryKind // the question it answered
 	fail     error
 
 	g        *Group
@@ -133,6 +135,26 @@ func (it *Iter) Seek(key []byte) bool {
 // key is nil for Next.
 func (it *Iter) begin(key []byte) bool {
 	it.started = true
+	if it.first(key) {
+		return true
+	}
+	if key == nil && it.fail == nil {
+		it.nothing()
+	}
+	return false
+}
+
+// nothing notes that the table holds nothing that was asked for, though a filter let it
+// through.
+func (it *Iter) nothing() {
+	if it.trusted {
+		it.trusted = false
+		it.g.s.countWrong(it.askedAs)
+	}
+}
+
+// first stands on the first row at or past key.
+func (it *Iter) first(key []byte) bool {
 	if !it.prepare() {
 		return false
 	}
@@ -212,14 +234,15 @@ func (it *Iter) takeMeta() bool {
 
 func (it *Iter) setMeta(m *Meta) bool {
 	if q := it.g.o.Query; q != nil {
-		verdict, err := it.v.r.mayContain(m, q)
+		verdict, kind, err := it.v.r.mayContain(m, q)
 		if err != nil {
 			return it.finish(err)
 		}
-		it.g.s.countFilter(q.Kind, verdict)
+		it.g.s.countFilter(kind, verdict)
 		if verdict == filterNo {
 			return it.finish(nil)
 		}
+		it.trusted, it.askedAs = verdict == filterMaybe, kind
 	}
 	it.m = m
 	x := &m.Index
@@ -235,6 +258,7 @@ func (it *Iter) setMeta(m *Meta) bool {
 		}
 	}
 	if it.lo > it.hi {
+		it.nothing()
 		return it.finish(nil)
 	}
 	// Before the first block: coming to it is no jump.

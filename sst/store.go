@@ -2,7 +2,6 @@ package sst
 
 import (
 	"context"
-	"runtime/debug"
 	"sync"
 
 	"github.com/slatedb/slatedb-go/internal/seam"
@@ -56,25 +55,6 @@ type Store struct {
 	counters       storeCounters
 }
 
-type namedPolicy struct {
-	name string
-	FilterPolicy
-	trusted bool // no code of the user runs in it
-}
-
-// ask is MayContain; a panic of the user's code is an error.
-func (p *namedPolicy) ask(data []byte, q *Query) (maybe bool, err error) {
-	if p.trusted {
-		return p.MayContain(data, q)
-	}
-	defer func() {
-		if v := recover(); v != nil {
-			err = &seam.PanicError{Where: "filter policy " + p.name, Value: v, Stack: debug.Stack()}
-		}
-	}()
-	return p.MayContain(data, q)
-}
-
 const defaultMaxInFlight = 64
 
 // NewStore makes a store of the tables under root. c may be nil.
@@ -93,10 +73,7 @@ func NewStore(objects objstore.Store, root string, c BlockCache, o StoreOptions)
 		o.MaxInFlight = defaultMaxInFlight
 	}
 	s.slots = make(chan struct{}, o.MaxInFlight)
-	for _, p := range o.Policies {
-		b, ok := p.(*bloom)
-		s.policies = append(s.policies, namedPolicy{p.Name(), p, ok && b.o.Extractor == nil})
-	}
+	s.policies = namePolicies(o.Policies)
 	return s
 }
 

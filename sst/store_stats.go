@@ -18,7 +18,7 @@ type StoreStats struct {
 type FilterStats struct {
 	Positive      uint64 // may contain
 	Negative      uint64 // does not
-	FalsePositive uint64 // said may, but the table held nothing (point queries only)
+	FalsePositive uint64 // said may, but the table held nothing that was asked for
 }
 
 type storeCounters struct {
@@ -84,6 +84,9 @@ func (t *filterTally) flush(kind QueryKind) {
 	}
 	t.n = [3]uint32{}
 }
+
+// countWrong counts a table that a filter let through for nothing.
+func (s *Store) countWrong(kind QueryKind) { s.counters.filters[0].n[kind][2].Add(1) }
 
 func (s *Store) countFilter(kind QueryKind, verdict filterVerdict) {
 	c := &s.counters.filters[0].n[kind]

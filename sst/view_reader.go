@@ -73,7 +73,7 @@ func (v *ViewReader) Get(l *Lookup, max kv.Seq, dst *kv.Entry) (Verdict, error) 
 			return Missing, nil
 		}
 	}
-	verdict, err := r.mayContain(m, &l.q)
+	verdict, _, err := r.mayContain(m, &l.q)
 	if err != nil {
 		return Absent, err
 	}

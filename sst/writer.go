@@ -39,7 +39,7 @@ type Writer struct {
 	inPlace bool
 	block   BlockBuilder
 	open    BlockStats // counts of the open block
-	filters []FilterBuilder
+	filters tableFilters
 	index   indexBuilder
 	stats   Stats
 	rows    int
@@ -67,12 +67,8 @@ func NewWriter(o WriterOptions) *Writer {
 	if len(o.Policies) > math.MaxUint16 {
 		w.err = fmt.Errorf("%w: %d Policies", kv.ErrInvalid, len(o.Policies))
 	}
-	for _, p := range o.Policies {
-		if len(p.Name()) > math.MaxUint16 {
-			w.err = fmt.Errorf("%w: filter policy name of %d bytes", kv.ErrInvalid, len(p.Name()))
-			break
-		}
-		w.filters = append(w.filters, p.NewBuilder())
+	if err := w.filters.begin(o.Policies); err != nil && w.err == nil {
+		w.err = err
 	}
 	if o.SizeHint > 0 {
 		w.body = make([]byte, 0, o.SizeHint)
@@ -120,8 +116,8 @@ func (w *Writer) Add(e *kv.Entry) error {
 		w.scratch = w.block.Append(w.scratch, e)
 	}
 	w.count(e)
-	for _, f := range w.filters {
-		f.Add(e)
+	if w.err = w.filters.add(e); w.err != nil {
+		return w.err
 	}
 	return nil
 }
@@ -221,13 +217,15 @@ func (w *Writer) Finish() (body []byte, info Info, err error) {
 	}
 	info = Info{First: w.first, Last: last, Codec: w.o.Codec, CompositeFilter: true}
 	info.FilterOffset = uint64(len(w.body))
-	if len(w.filters) > 0 && w.rows >= w.o.MinFilterKeys {
-		named := make([]NamedFilter, len(w.filters))
-		for i, f := range w.filters {
-			named[i] = NamedFilter{Name: w.o.Policies[i].Name(), Data: f.Build()}
-		}
-		if info.FilterLen, err = w.section("filters", appendFilters(nil, named)); err != nil {
+	if w.rows >= w.o.MinFilterKeys {
+		named, err := w.filters.build()
+		if err != nil {
 			return nil, Info{}, err
+		}
+		if len(named) > 0 {
+			if info.FilterLen, err = w.section("filters", appendFilters(nil, named)); err != nil {
+				return nil, Info{}, err
+			}
 		}
 	}
 	info.IndexOffset = uint64(len(w.body))
