@@ -28,10 +28,12 @@ type AdminOptions struct {
 	MinFilterKeys    int              // as in Options
 	Compression      Codec            // as in Options
 	MaxRetries       int              // as in Options
-	Clock            Clock            // as in Options
-	Rand             io.Reader        // as in Options
-	Logger           *slog.Logger     // as in Options
-	MetricsRecorder  MetricsRecorder  // as in Options
+	// CompactionFilter as in Options, for the compactors and workers that this Admin runs.
+	CompactionFilter CompactionFilterSupplier
+	Clock            Clock           // as in Options
+	Rand             io.Reader       // as in Options
+	Logger           *slog.Logger    // as in Options
+	MetricsRecorder  MetricsRecorder // as in Options
 
 	// onPoint is called at named protocol steps. For tests of this package.
 	onPoint func(string)
@@ -62,7 +64,8 @@ func NewAdmin(location string, o *AdminOptions) (*Admin, error) {
 	conf, err := (&Options{
 		Store: o.Store, WALStore: o.WALStore, MergeOperator: o.MergeOperator, SegmentExtractor: o.SegmentExtractor,
 		FilterPolicies: o.FilterPolicies, BlockTransformer: o.BlockTransformer, BlockSize: o.BlockSize,
-		MinFilterKeys: o.MinFilterKeys, Compression: o.Compression, MaxRetries: o.MaxRetries, Clock: o.Clock,
+		CompactionFilter: o.CompactionFilter,
+		MinFilterKeys:    o.MinFilterKeys, Compression: o.Compression, MaxRetries: o.MaxRetries, Clock: o.Clock,
 		Rand: o.Rand, Logger: o.Logger, MetricsRecorder: o.MetricsRecorder, onPoint: o.onPoint,
 		BlockCacheBytes: -1, MetaCacheBytes: -1,
 	}).resolve()

@@ -335,7 +335,7 @@ func (a *Admin) compactorConfig(retries int, timeout time.Duration) compactor.Co
 		Objects: objects, Root: a.h.path, Env: c.env, Logger: c.Logger,
 		Manifests: manifest.NewStoreWith(objects, a.h.path, c.env, manifest.Options{ClaimTimeout: max(timeout, 0)}),
 		BlockSize: c.BlockSize, Codec: c.Compression, Transformer: c.BlockTransformer, Policies: c.FilterPolicies,
-		MinFilterKeys: c.MinFilterKeys, MergeOperator: c.MergeOperator,
+		MinFilterKeys: c.MinFilterKeys, MergeOperator: c.MergeOperator, Filter: c.CompactionFilter,
 	}
 	if r := c.MetricsRecorder; r != nil {
 		out.Count, out.Gauge = r.Count, r.Gauge

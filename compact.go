@@ -26,7 +26,7 @@ func (db *DB) newCompactor() *compactor.Compactor {
 	return compactor.New(compactor.Config{
 		Objects: db.tableWrites("compactor", o.MaxRetries), Root: db.path, Env: c.env, Logger: c.Logger, Manifests: db.manifests,
 		BlockSize: c.BlockSize, Codec: c.Compression, Transformer: c.BlockTransformer, Policies: c.FilterPolicies,
-		MinFilterKeys: c.MinFilterKeys, MergeOperator: c.MergeOperator,
+		MinFilterKeys: c.MinFilterKeys, MergeOperator: c.MergeOperator, Filter: c.CompactionFilter,
 		OnManifest: db.adopt, Count: db.stats.count, Gauge: db.stats.set, Wake: db.grown,
 	}, o)
 }

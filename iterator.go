@@ -204,7 +204,7 @@ func (v *view) scan(ctx context.Context, r kv.Range, o *ScanOptions, query *sst.
 	}
 	if query == nil {
 		query = &s.query
-		*query = rangeQuery(&r, o.FilterContext)
+		*query = rangeQuery(&r, bytes.Clone(o.FilterContext))
 	}
 	if r.Empty() {
 		it.src, it.done = merging.New(it.desc), true
@@ -233,6 +233,7 @@ func (v *view) scan(ctx context.Context, r kv.Range, o *ScanOptions, query *sst.
 	}
 	it.src = merging.Resolve(src, merging.ResolveOptions{
 		Desc: it.desc, Max: newest, Now: s.now.get, Operator: v.h.conf.MergeOperator, KeysOnly: o.KeysOnly,
+		OnFold: v.h.stats.foldReads,
 	})
 	return it, nil
 }

@@ -88,6 +88,7 @@ type stats struct {
 	l0Installs, manifestRefreshes             counter
 	foldRead, foldFlush                       counter
 	txnConflicts, checkpoints                 counter
+	foldReads                                 func(operands int) // adds to foldRead
 	all                                       []*counter
 	gauges                                    []gauge
 	named                                     namedFigures
@@ -106,6 +107,7 @@ func (s *stats) init(rec MetricsRecorder) {
 		c.name, c.labels, c.rec = name, labels, rec
 		s.all = append(s.all, c)
 	}
+	s.foldReads = func(n int) { s.foldRead.add(uint64(n)) }
 	reg(&s.gets, "slatedb.db.request_count", "op", "get")
 	reg(&s.scans, "slatedb.db.request_count", "op", "scan")
 	reg(&s.flushes, "slatedb.db.request_count", "op", "flush")

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"math"
 	"time"
+	"unicode/utf8"
 
 	"github.com/slatedb/slatedb-go/cache"
 	"github.com/slatedb/slatedb-go/internal/kv"
@@ -120,8 +121,13 @@ type Options struct {
 	MergeOperator MergeOperator
 	// DefaultTTL of puts that name none. The default is 0, entries do not expire.
 	DefaultTTL time.Duration
-	// FilterPolicies of new tables. nil is BloomFilter(10); an empty list is none.
+	// FilterPolicies of new tables, and those that reads may ask: a table's filter is asked by
+	// the policy of the same name, an unknown one is ignored. nil is BloomFilter(10); an empty
+	// list is none.
 	FilterPolicies []FilterPolicy
+	// CompactionFilter makes a filter of rows for each compaction of this process, see
+	// CompactionFilter. The default is none.
+	CompactionFilter CompactionFilterSupplier
 	// SegmentExtractor splits the database into segments by key prefix. It is fixed when the
 	// database is created: opening with another, or without, is ErrInvalid.
 	SegmentExtractor PrefixExtractor
@@ -261,8 +267,8 @@ func (o *Options) resolve() (*config, error) {
 		if err != nil {
 			return nil, err
 		}
-		if len(name) > math.MaxUint16 {
-			return nil, invalidf("FilterPolicies[%d] has a name of %d bytes, want at most %d", i, len(name), math.MaxUint16)
+		if len(name) > math.MaxUint16 || !utf8.ValidString(name) {
+			return nil, invalidf("FilterPolicies[%d] has a name of %d bytes, want UTF-8 of at most %d", i, len(name), math.MaxUint16)
 		}
 	}
 	if c.DiskCache != nil {

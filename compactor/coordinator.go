@@ -50,6 +50,9 @@ func New(c Config, o Options) *Compactor {
 		settled: map[ulid.ULID]manifest.Status{}, pulses: pulses{},
 	}
 	x.mu.ended, x.mu.changed = map[ulid.ULID]manifest.Status{}, make(chan struct{})
+	if o.CompactionFilter != nil {
+		c.Filter = o.CompactionFilter
+	}
 	if !o.DisableWorker {
 		x.worker = NewWorker(c, wo)
 		x.worker.jobs, x.worker.told, x.worker.local = x.jobs, x.mail, true

@@ -29,9 +29,13 @@ func (t *task) compactRange(ctx context.Context, g *seam.Group, ssts *sst.Store,
 		rng.Start, rng.StartExclusive = seen.key, false
 	}
 	up := t.newUploads(ctx, g, i)
+	var filter *rowFilter
 	defer func() {
 		if cerr := up.close(); err == nil {
 			err = cerr
+		}
+		if err == nil {
+			err = filter.end()
 		}
 		if err == nil {
 			t.finishRange(i)
@@ -50,6 +54,9 @@ func (t *task) compactRange(ctx context.Context, g *seam.Group, ssts *sst.Store,
 	if len(its) == 0 {
 		return nil // runs without views
 	}
+	if filter, err = t.newFilter(seen.key != nil); err != nil {
+		return err
+	}
 	var expired [3]uint64
 	var folded uint64
 	src := merging.Retain(merging.New(false, its...), merging.RetainOptions{
@@ -64,8 +71,12 @@ func (t *task) compactRange(ctx context.Context, g *seam.Group, ssts *sst.Store,
 		if conf.Count != nil && folded > 0 {
 			conf.Count("slatedb.merge_operator_operands", folded, "path", "compact")
 		}
+		if filter != nil {
+			conf.count("filtered_rows", filter.dropped, "decision", "drop")
+			conf.count("filtered_rows", filter.changed, "decision", "modify")
+		}
 	}()
-	if err := t.write(ctx, src, seen, up, share); err != nil {
+	if err := t.write(ctx, src, seen, filter, up, share); err != nil {
 		return err
 	}
 	if err := src.Err(); err != nil {
@@ -75,7 +86,7 @@ func (t *task) compactRange(ctx context.Context, g *seam.Group, ssts *sst.Store,
 }
 
 // write fills tables with the rows of src and hands full ones over.
-func (t *task) write(ctx context.Context, src kv.Iterator, seen mark, up *uploads, share uint64) error {
+func (t *task) write(ctx context.Context, src kv.Iterator, seen mark, filter *rowFilter, up *uploads, share uint64) error {
 	limit := t.tableBytes()
 	var w *sst.Writer
 	var full []byte // key of the last row, once the table is full
@@ -87,6 +98,13 @@ func (t *task) write(ctx context.Context, src kv.Iterator, seen mark, up *upload
 				continue
 			}
 			seen.key = nil
+		}
+		e, err := filter.apply(e)
+		if err != nil {
+			return err
+		}
+		if e == nil {
+			continue
 		}
 		// Versions of one key stay together, unless they are very many: readers then need
 		// one table for the key, and nobody has to go on in the middle.

@@ -44,6 +44,9 @@ type Options struct {
 	// leaves the merging to others.
 	Worker        *WorkerOptions
 	DisableWorker bool
+	// CompactionFilter makes a filter for each job that the worker of this process does, and
+	// takes the place of Config.Filter. The default is that one.
+	CompactionFilter FilterSupplier
 }
 
 // SizeTieredOptions shape the default scheduler.
@@ -103,6 +106,8 @@ type Config struct {
 	Policies      []sst.FilterPolicy
 	MinFilterKeys int
 	MergeOperator kv.MergeOperator
+	// Filter makes the compaction filters of this process, nil = none.
+	Filter FilterSupplier
 
 	// OnManifest is told each manifest that this role has written; no lock is held.
 	OnManifest func(*manifest.Manifest)

@@ -19,6 +19,8 @@ type ResolveOptions struct {
 	KeysOnly bool
 	// Desc says that src is descending. Only Seek needs to know.
 	Desc bool
+	// OnFold is told how many operands were combined, with each other or with a value.
+	OnFold func(operands int)
 }
 
 // A Resolver yields each key once, with the version that counts: the newest at or below Max.
@@ -179,6 +181,9 @@ func (r *Resolver) combine(e *kv.Entry) (*kv.Entry, error) {
 		}
 		r.fold.out.Key = r.key
 		return &r.fold.out, nil
+	}
+	if n := len(r.fold.vals); r.o.OnFold != nil && (n > 1 || base != nil) {
+		r.o.OnFold(n)
 	}
 	return r.fold.finish(r.key, base)
 }
