@@ -78,6 +78,7 @@ func (db *DB) shutdown(ctx context.Context, kind CloseFlush) error {
 	db.flusher.l0Seq.Fail(end)
 	db.release()
 	db.changed.signal()
+	db.report()
 	if failed {
 		return nil
 	}

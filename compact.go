@@ -36,6 +36,7 @@ func (db *DB) adopt(m *manifest.Manifest) {
 	db.transition(m, func(st *state) *state { return st })
 	db.flusher.wake() // L0 may have room now
 	db.changed.signal()
+	db.report()
 }
 
 // runCompactor runs the embedded compactor. When another coordinator takes the role over,

@@ -195,25 +195,38 @@ func (h *handle) preload(ctx context.Context) error {
 	return nil
 }
 
-// diskMetrics adds the figures of the disk. Those of a directory are the same in all handles
-// that share it; hits and accesses are the handle's own.
-func (h *handle) diskMetrics(add func(name string, v float64, labels ...string)) {
+// diskStats is the state of the local disk; h.disk is not nil.
+func (h *handle) diskStats() diskcache.Stats {
+	if m := h.disk.mirror; m != nil {
+		return m.Stats()
+	}
+	return h.disk.parts.Stats()
+}
+
+// diskGauges registers what the local disk holds.
+func (h *handle) diskGauges() {
 	d := h.disk
 	if d == nil {
 		return
 	}
-	var s diskcache.Stats
+	const p = "slatedb.object_store_cache."
+	h.stats.gauge(p+"cache_keys", func() float64 { return float64(h.diskStats().Parts) })
+	h.stats.gauge(p+"cache_bytes", func() float64 { return float64(h.diskStats().Bytes) })
 	if d.mirror != nil {
-		s = d.mirror.Stats()
-		add("slatedb.object_store_cache.mirror_missing_tables", float64(d.mirror.Missing()))
-	} else {
-		s = d.parts.Stats()
+		h.stats.gauge(p+"mirror_missing_tables", func() float64 { return float64(d.mirror.Missing()) })
 	}
+}
+
+// diskCounters adds the counters of the local disk, if there is one.
+func (h *handle) diskCounters(add func(name string, v float64, labels ...string)) {
+	d := h.disk
+	if d == nil {
+		return
+	}
+	s := h.diskStats()
 	const p = "slatedb.object_store_cache."
 	add(p+"part_access_count", float64(d.counts.Access.Load()))
 	add(p+"part_hit_count", float64(d.counts.Hit.Load()))
-	add(p+"cache_keys", float64(s.Parts))
-	add(p+"cache_bytes", float64(s.Bytes))
 	add(p+"evicted_keys", float64(s.Evicted))
 	add(p+"evicted_bytes", float64(s.EvictedLen))
 	add(p+"dropped_keys", float64(s.Dropped))

@@ -535,6 +535,7 @@ func (f *flusher) publish(ctx context.Context, jobs []*flushJob) error {
 			Tables: len(j.tables), Bytes: j.bytes, Rows: j.rows, LastSeq: uint64(j.mem.lastSeq), Duration: now.Sub(j.start),
 		})
 	}
+	db.report()
 	return nil
 }
 

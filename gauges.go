@@ -44,6 +44,7 @@ func (h *handle) initGauges() {
 		return len(seen)
 	}))
 	h.stats.gauge("slatedb.db.external_db_count", st(func(s *state) int { return len(s.man.External) }))
+	h.diskGauges()
 }
 
 func (db *DB) initGauges() {
@@ -71,8 +72,14 @@ func (db *DB) initGauges() {
 // the request ledger.
 func (h *handle) metrics() Metrics {
 	m := h.stats.snapshot()
+	m.all = append(m.all, h.derived()...)
+	return m
+}
+
+// derived are the counters that others keep: the table store and the request ledger.
+func (h *handle) derived() (out []Metric) {
 	add := func(name string, v float64, labels ...string) {
-		m.all = append(m.all, Metric{Name: name, Labels: labels, Value: v})
+		out = append(out, Metric{Name: name, Labels: labels, Value: v})
 	}
 	filters := h.ssts.Stats().Filters
 	for kind, label := range []string{sst.QueryPoint: "point", sst.QueryPrefix: "prefix", sst.QueryRange: "range"} {
@@ -87,6 +94,6 @@ func (h *handle) metrics() Metrics {
 		add("slatedb.object_store.bytes_read", float64(r.BytesIn), "component", r.Cause, "api", r.Method)
 		add("slatedb.object_store.bytes_written", float64(r.BytesOut), "component", r.Cause, "api", r.Method)
 	}
-	h.diskMetrics(add)
-	return m
+	h.diskCounters(add)
+	return out
 }

@@ -35,8 +35,9 @@ type handle struct {
 	durable      *watermark.Mark // newest seq that the object store has
 	newestCreate atomic.Int64    // newest create time (ms) the handle knows
 
-	stats   stats
-	changed broadcast
+	stats    stats
+	reported reporter // of the computed figures, to stats.rec
+	changed  broadcast
 
 	life   context.Context // ends when the handle does; background requests run on it
 	cancel context.CancelFunc

@@ -47,9 +47,12 @@ func (m Metrics) Value(name string, labels ...string) (float64, bool) {
 	return 0, false
 }
 
-// A MetricsRecorder receives every change of a figure as it happens, from several goroutines
-// and on hot paths: it must be quick. No lock of the handle is held around a call; a panic
-// in it is dropped.
+// A MetricsRecorder receives every change of a counter as it happens, from several goroutines
+// and on hot paths: it must be quick. Figures that are computed, which are the gauges and the
+// counters sst_filter_* and object_store.*, it receives when they have changed and the writer
+// has flushed, taken over a compaction or polled the manifest (at least every 20s unless
+// ManifestPollInterval says otherwise), when a reader has refreshed, and at Close. No lock of
+// the handle is held around a call; a panic in it is dropped.
 type MetricsRecorder interface {
 	// Count adds to a counter.
 	Count(name string, delta uint64, labels ...string)
@@ -142,11 +145,17 @@ func (s *stats) snapshot() Metrics {
 	for _, c := range s.all {
 		m.all = append(m.all, Metric{c.name, c.labels, float64(c.n.Load())})
 	}
-	for _, g := range s.gauges {
-		m.all = append(m.all, Metric{g.name, g.labels, g.value()})
-	}
+	m.all = append(m.all, s.gaugeValues()...)
 	m.all = append(m.all, s.named.all()...)
 	return m
+}
+
+func (s *stats) gaugeValues() []Metric {
+	out := make([]Metric, 0, len(s.gauges))
+	for _, g := range s.gauges {
+		out = append(out, Metric{g.name, g.labels, g.value()})
+	}
+	return out
 }
 
 // count and set are for roles that name their figures as they go.

@@ -164,7 +164,8 @@ type Options struct {
 	Rand io.Reader
 	// Logger receives the few messages of a handle. The default is slog.Default().
 	Logger *slog.Logger
-	// MetricsRecorder receives what Metrics shows, as it happens. The default is none.
+	// MetricsRecorder receives what Metrics shows, as it happens (see there for what is
+	// computed). The default is none.
 	MetricsRecorder MetricsRecorder
 	// EventListener is told about stalls, flushes and the end of the handle. The default is
 	// none.

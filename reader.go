@@ -251,6 +251,7 @@ func (r *Reader) refreshWith(ctx context.Context, f func(context.Context) error)
 	fctx, stop := r.calls.begin(ctx)
 	defer stop()
 	err := f(fctx)
+	defer r.report()
 	switch {
 	case err == nil:
 		return nil
@@ -297,6 +298,7 @@ func (r *Reader) Close(ctx context.Context) error {
 		r.closed = r.dropLeases(ctx)
 		<-r.busy
 		r.durable.Fail(ErrClosed)
+		r.report()
 		r.handle.release()
 	})
 	return r.closed

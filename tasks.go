@@ -132,6 +132,7 @@ func (db *DB) refresh(ctx context.Context) error { return db.take(ctx, db.fenced
 func (db *DB) take(ctx context.Context, look func(context.Context) (*manifest.Manifest, error)) error {
 	db.stats.manifestRefreshes.add(1)
 	m, err := look(ctx)
+	defer db.report()
 	if err != nil {
 		return err
 	}
