@@ -101,6 +101,13 @@ func (db *DB) segmentPrefixes(s *rowSet) (map[string]struct{}, error) {
 // manifest form an antichain: none is a prefix of another. commitMu is held.
 func (db *DB) antichainLocked(add map[string]struct{}) error {
 	st := db.state.Load()
+	fresh := false
+	for p := range add {
+		fresh = fresh || !st.hasSegment(p)
+	}
+	if !fresh {
+		return nil // what is there was checked when it came
+	}
 	known := make(map[string]struct{}, len(add)+len(st.segs))
 	for p := range add {
 		known[p] = struct{}{}
@@ -118,6 +125,32 @@ func (db *DB) antichainLocked(add map[string]struct{}) error {
 	return checkAntichain(known)
 }
 
+// hasSegment reports whether there are rows of a segment, in memory or in tables. commitMu is
+// held. It allocates nothing: every commit asks.
+func (st *state) hasSegment(prefix string) bool {
+	if _, ok := st.mem.prefixes[prefix]; ok {
+		return true
+	}
+	for _, m := range st.imm {
+		if _, ok := m.prefixes[prefix]; ok {
+			return true
+		}
+	}
+	i := sort.Search(len(st.segs), func(i int) bool { return string(st.segs[i].prefix) >= prefix })
+	return i < len(st.segs) && string(st.segs[i].prefix) == prefix && len(st.segs[i].l0)+len(st.segs[i].runs) > 0
+}
+
+// A SegmentClashError refuses a batch because the prefix of a segment would be the beginning of
+// another one's: then it could not be told which of them a key belongs to. It is ErrInvalid.
+type SegmentClashError struct{ Shorter, Longer []byte }
+
+func (e *SegmentClashError) Error() string {
+	return fmt.Sprintf("%v: segment prefix %q is a prefix of segment prefix %q", ErrInvalid, e.Shorter, e.Longer)
+}
+
+// Is makes it ErrInvalid.
+func (e *SegmentClashError) Is(target error) bool { return target == ErrInvalid }
+
 func checkAntichain(set map[string]struct{}) error {
 	list := make([]string, 0, len(set))
 	for p := range set {
@@ -127,7 +160,7 @@ func checkAntichain(set map[string]struct{}) error {
 	for i := 1; i < len(list); i++ {
 		// Sorted, a prefix stands directly before its extensions.
 		if strings.HasPrefix(list[i], list[i-1]) {
-			return invalidf("segment prefix %q is a prefix of segment prefix %q", list[i-1], list[i])
+			return &SegmentClashError{[]byte(list[i-1]), []byte(list[i])}
 		}
 	}
 	return nil
