@@ -1,11 +1,14 @@
 #!/usr/bin/env python3
 """Holds one handle of the original engine open and does what the lines on stdin say.
 
-usage: session.py writer|reader store=ABSOLUTE_PATH path=db compactor=0|1
-A compactor here is in a hurry, and merges two of a kind.
+usage: session.py writer|reader store=ABSOLUTE_PATH path=db compactor=0|1 filters=0|1 segments=0|1
+A compactor here is in a hurry, and merges two of a kind. With filters every table gets a bloom
+filter of whole keys and one of prefixes; with segments these are split by the same prefixes, up to
+and including the first slash.
 Each line is a JSON command, each answer a JSON line: {"ok": true, ...} or {"error": KIND, "text": ...}.
   {"do":"put","k":HEX,"v":HEX}  durable when answered        {"do":"get","k":HEX} -> {"v":HEX or null}
   {"do":"merge",...} and {"do":"delete",...}, the same       {"do":"scan"} -> {"rows":[...]} as peer.py dump has them
+  {"do":"prefix","k":HEX} -> {"rows":[...]}, a prefix scan
   {"do":"flush"}, the log  {"do":"memtable"}, to tables      {"do":"close"}, the last one
 The first answer, before any command, tells whether opening went well.
 """
@@ -19,6 +22,24 @@ import slatedb.uniffi as u
 class Append(u.MergeOperator):
     def merge(self, key, existing_value, operand):
         return (existing_value or b"") + operand
+
+
+class Slash(u.PrefixExtractor):
+    def name(self):
+        return "slash"
+
+    def prefix_len(self, target):
+        at = (target.key if target.is_POINT() else target.prefix).find(b"/")
+        return at + 1 if at >= 0 else None
+
+
+def features(builder, args):
+    """Sets filters and segments on the builder of a writer or a reader."""
+    if args.get("filters", "0") == "1":
+        cuts = u.BloomFilterOptions(bits_per_key=12, whole_key_filtering=False)
+        builder.with_filter_policies([u.FilterPolicy.bloom(10), u.FilterPolicy.bloom_with_options(cuts, Slash())])
+    if args.get("segments", "0") == "1":
+        builder.with_segment_extractor(Slash())
 
 
 def answer(**fields):
@@ -36,6 +57,7 @@ async def main():
             b = u.DbReaderBuilder(path, store)
             b.with_merge_operator(Append())
             b.with_reader_mode(u.ReaderMode.FOLLOW_LATEST())
+            features(b, args)
             return await b.build()
         settings = u.Settings.default()
         settings.set("garbage_collector_options", "null")
@@ -50,6 +72,9 @@ async def main():
             settings.set("compactor_options.scheduler_options", '{"min_compaction_sources": "2"}')
             settings.set("compactor_options.worker.max_sst_size", "16384")
         b = u.DbBuilder(path, store)
+        if args.get("filters", "0") == "1":
+            settings.set("min_filter_keys", "1")
+        features(b, args)
         b.with_settings(settings)
         b.with_merge_operator(Append())
         return await b.build()
@@ -86,9 +111,13 @@ async def main():
                 return True
             if await tell(write()):
                 answer(ok=True)
-        elif c["do"] == "scan":
+        elif c["do"] in ("scan", "prefix"):
             async def scan():
-                it = await handle.scan(u.KeyRange(start=None, start_inclusive=True, end=None, end_inclusive=False))
+                everything = u.KeyRange(start=None, start_inclusive=True, end=None, end_inclusive=False)
+                if c["do"] == "scan":
+                    it = await handle.scan(everything)
+                else:
+                    it = await handle.scan_prefix(bytes.fromhex(c["k"]), everything)
                 rows = []
                 while (r := await it.next()) is not None:
                     rows.append({"k": r.key.hex(), "v": r.value.hex(), "seq": r.seq, "create_ts": r.create_ts, "expire_ts": r.expire_ts})
