@@ -13,9 +13,8 @@ import (
 )
 
 var (
-	errOrder        = errors.New("the account does not list keys in the order of their bytes (a hierarchical namespace?)")
-	errContentRange = errors.New("the answer to a range has no Content-Range that can be read")
-	errNoETag       = errors.New("the server answered without an ETag")
+	errOrder  = errors.New("the account does not list keys in the order of their bytes (a hierarchical namespace?)")
+	errNoETag = errors.New("the server answered without an ETag")
 )
 
 // brief is an error of the SDK without its page of text.

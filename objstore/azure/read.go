@@ -48,20 +48,7 @@ func (s *store) ReadAt(ctx context.Context, key string, p []byte, off int64) (in
 		return 0, readError(ctx, "read", key, err)
 	}
 	defer out.Body.Close()
-	var first, total int64 = 0, -1
-	if out.ContentLength != nil {
-		total = *out.ContentLength
-	}
-	if out.ContentRange != nil {
-		var ok bool
-		if first, total, ok = cloud.ContentRange(*out.ContentRange); !ok {
-			return 0, cloud.Fail("read", key, errContentRange)
-		}
-	} else if total == 0 {
-		return 0, cloud.Fail("read", key, objstore.ErrRange) // the emulator's answer at the end
-	}
-	n, err := cloud.ReadRange(out.Body, p, off, first, total)
-	return n, cloud.BodyError(ctx, "read", key, err)
+	return cloud.Answer{Body: out.Body, Range: out.ContentRange, Length: out.ContentLength}.ReadAt(ctx, key, p, off)
 }
 
 // Head implements objstore.Store.

@@ -2,6 +2,7 @@ package cloud
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strconv"
@@ -58,6 +59,34 @@ func ReadRange(body io.Reader, p []byte, off, start, total int64) (int, error) {
 		return n, objstore.ErrRange
 	}
 	return n, nil
+}
+
+// An Answer is what a server sent to a request for a range.
+type Answer struct {
+	Body   io.Reader
+	Range  *string // the header Content-Range; nil or empty: the body is the whole object
+	Length *int64  // the header Content-Length; nil: unknown
+}
+
+var errContentRange = errors.New("the answer to a range has no Content-Range that can be read")
+
+// ReadAt reads the answer to a request for len(p) bytes from off into p, as objstore.Store's
+// method of that name does. p must not be empty.
+func (a Answer) ReadAt(ctx context.Context, key string, p []byte, off int64) (int, error) {
+	var first, total int64 = 0, -1
+	if a.Length != nil {
+		total = *a.Length
+	}
+	if a.Range != nil && *a.Range != "" {
+		var ok bool
+		if first, total, ok = ContentRange(*a.Range); !ok {
+			return 0, Fail("read", key, errContentRange)
+		}
+	} else if total == 0 {
+		return 0, Fail("read", key, objstore.ErrRange) // some servers answer so at the end
+	}
+	n, err := ReadRange(a.Body, p, off, first, total)
+	return n, BodyError(ctx, "read", key, err)
 }
 
 // BodyError is the error of reading a body: an answer as it is, else what the transport's

@@ -106,6 +106,43 @@ func TestReadBody(t *testing.T) {
 	require.ErrorIs(t, err, broken, "a checksum may fail at the end")
 }
 
+func TestAnswer(t *testing.T) {
+	str := func(s string) *string { return &s }
+	n := func(n int64) *int64 { return &n }
+	for _, c := range []struct {
+		name string
+		a    cloud.Answer
+		off  int64
+		want string
+		is   error
+		text string
+	}{
+		{name: "a part", a: cloud.Answer{Body: strings.NewReader("2345"), Range: str("bytes 2-5/10"), Length: n(4)}, off: 2, want: "2345"},
+		{name: "cut at the end", a: cloud.Answer{Body: strings.NewReader("89"), Range: str("bytes 8-9/10")}, off: 8, want: "89", is: objstore.ErrRange},
+		{name: "of unknown size", a: cloud.Answer{Body: strings.NewReader("2345"), Range: str("bytes 2-5/*")}, off: 2, want: "2345"},
+		{name: "short", a: cloud.Answer{Body: strings.NewReader("23"), Range: str("bytes 2-5/10")}, off: 2, want: "23", is: io.ErrUnexpectedEOF},
+		{name: "the whole object", a: cloud.Answer{Body: strings.NewReader("0123456789"), Length: n(10)}, want: "0123"},
+		{name: "the whole object for its middle", a: cloud.Answer{Body: strings.NewReader("0123456789"), Range: str("")}, off: 2, text: "ignores ranges"},
+		{name: "another part", a: cloud.Answer{Body: strings.NewReader("3456"), Range: str("bytes 3-6/10")}, off: 2, text: "ignores ranges"},
+		{name: "nothing", a: cloud.Answer{Body: strings.NewReader(""), Length: n(0)}, off: 10, is: objstore.ErrRange},
+		{name: "nonsense", a: cloud.Answer{Body: strings.NewReader("0123"), Range: str("bytes a lot")}, text: "Content-Range"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p := make([]byte, 4)
+			got, err := c.a.ReadAt(t.Context(), "key", p, c.off)
+			assert.Equal(t, c.want, string(p[:got]))
+			switch {
+			case c.is != nil:
+				assert.ErrorIs(t, err, c.is)
+			case c.text != "":
+				assert.ErrorContains(t, err, c.text)
+			default:
+				assert.NoError(t, err)
+			}
+		})
+	}
+}
+
 func TestExhausted(t *testing.T) {
 	for _, c := range []struct {
 		prefix, after string

@@ -47,15 +47,7 @@ func (s *store) ReadAt(ctx context.Context, key string, p []byte, off int64) (in
 		return 0, readError(ctx, "read", key, err)
 	}
 	defer out.Body.Close()
-	start, total, ok := cloud.ContentRange(aws.ToString(out.ContentRange))
-	if !ok { // the whole object
-		start, total = 0, -1
-		if out.ContentLength != nil {
-			total = *out.ContentLength
-		}
-	}
-	n, err := cloud.ReadRange(out.Body, p, off, start, total)
-	return n, cloud.BodyError(ctx, "read", key, err)
+	return cloud.Answer{Body: out.Body, Range: out.ContentRange, Length: out.ContentLength}.ReadAt(ctx, key, p, off)
 }
 
 // Head implements objstore.Store.
