@@ -67,14 +67,15 @@ var onlyBy = map[string][]string{
 	"objstore/faulty":  {"internal/sim/..."},
 	"objstore/delay":   {"cmd/...", "internal/sim/..."},
 	// A provider drags in a cloud SDK: a program that wants one imports it itself.
-	"objstore/s3":        {"objstore/all", "cmd/...", "examples/..."},
-	"objstore/gcs":       {"objstore/all", "cmd/...", "examples/..."},
-	"objstore/azure":     {"objstore/all", "cmd/...", "examples/..."},
-	"objstore/all":       {"cmd/...", "examples/..."},
-	"objstore/cloud":     {"objstore/s3", "objstore/gcs", "objstore/azure"},
-	"objstore/storetest": nil,
-	"internal/testkit":   {"internal/interop", "internal/sim/..."},
-	"internal/memfs":     {"internal/sim/..."}, // a disk for tests
+	"objstore/s3":         {"objstore/all", "cmd/...", "examples/..."},
+	"objstore/gcs":        {"objstore/all", "cmd/...", "examples/..."},
+	"objstore/azure":      {"objstore/all", "cmd/...", "examples/..."},
+	"objstore/all":        {"cmd/...", "examples/..."},
+	"objstore/cloud":      {"objstore/s3", "objstore/gcs", "objstore/azure"},
+	"objstore/storetest":  {"objstore/servertest"},
+	"objstore/servertest": nil,
+	"internal/testkit":    {"internal/interop", "internal/sim/..."},
+	"internal/memfs":      {"internal/sim/..."}, // a disk for tests
 }
 
 // external says who may import which module of others. std is free.
@@ -85,8 +86,8 @@ var external = map[string][]string{
 	"github.com/bits-and-blooms/bloom": {"gc"},
 	"github.com/oklog/ulid/v2":         {"", "cmd/...", "compactor", "gc", "cache", "wal", "manifest", "sst", "objstore/...", "internal/..."},
 	"github.com/google/uuid":           {"", "cmd/...", "compactor", "gc", "manifest", "internal/..."},
-	"github.com/stretchr/testify":      {"objstore/storetest", "internal/sim/..."},
-	"pgregory.net/rapid":               {"objstore/storetest", "internal/sim/..."},
+	"github.com/stretchr/testify":      {"objstore/storetest", "objstore/servertest", "internal/sim/..."},
+	"pgregory.net/rapid":               {"objstore/storetest", "objstore/servertest", "internal/sim/..."},
 	"golang.org/x/sys":                 {"memtable", "objstore", "cache", "internal/..."},
 	// What else these need is their own affair, and stays out of the root package.
 	"": {"objstore/s3", "objstore/gcs", "objstore/azure", "objstore/thanos", "settings", "metrics/...", "operators/...", "ciphers/..."},

@@ -11,12 +11,13 @@ import (
 
 	slatedb "github.com/slatedb/slatedb-go"
 	"github.com/slatedb/slatedb-go/objstore"
+	"github.com/slatedb/slatedb-go/objstore/servertest"
 )
 
 // TestEngine runs the database itself on the emulator.
 func TestEngine(t *testing.T) {
 	ctx := t.Context()
-	loc := emulator(t) + "/db"
+	loc := servertest.Folder(t, server) + "/db"
 	open := func(t *testing.T) *slatedb.DB {
 		t.Helper()
 		db, err := slatedb.Open(ctx, loc, nil)

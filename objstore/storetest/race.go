@@ -18,18 +18,14 @@ import (
 
 const racers = 32
 
-func rounds() int {
-	if testing.Short() {
-		return 3
-	}
-	return 20
-}
+// A writer is Put of a store, or its Upload.
+type writer func(ctx context.Context, key string, body []byte, c objstore.Condition) (objstore.Version, error)
 
-// race starts the racers at one instant and returns the one that won.
+// race starts the racers at one instant and checks that one of them won.
 //
 // round goes into the bodies: a version may be a hash of the body, and then a racer that wins
 // twice in a row with the same bytes would leave the version as it was.
-func race(t *testing.T, s objstore.Store, key string, round int, c objstore.Condition) {
+func race(t *testing.T, s objstore.Store, write writer, key string, round int, c objstore.Condition) {
 	t.Helper()
 	body := func(i int) string { return fmt.Sprintf("round %d racer %d", round, i) }
 	var wg sync.WaitGroup
@@ -39,7 +35,7 @@ func race(t *testing.T, s objstore.Store, key string, round int, c objstore.Cond
 	for i := range racers {
 		wg.Go(func() {
 			<-start
-			versions[i], errs[i] = s.Put(context.WithoutCancel(t.Context()), key, []byte(body(i)), c)
+			versions[i], errs[i] = write(context.WithoutCancel(t.Context()), key, []byte(body(i)), c)
 		})
 	}
 	close(start)
@@ -62,25 +58,42 @@ func race(t *testing.T, s objstore.Store, key string, round int, c objstore.Cond
 	}
 }
 
-func raceCreate(t *testing.T, s objstore.Store) {
+func raceCreate(t *testing.T, s objstore.Store, rounds int) {
 	if !s.Properties().IfAbsent {
 		t.Skip("no create-if-absent")
 	}
-	for i := range rounds() {
-		race(t, s, fmt.Sprintf("race/%d", i), i, objstore.IfAbsent())
+	for i := range rounds {
+		race(t, s, s.Put, fmt.Sprintf("race/%d", i), i, objstore.IfAbsent())
 	}
 }
 
-func raceUpdate(t *testing.T, s objstore.Store) {
+func raceUpdate(t *testing.T, s objstore.Store, rounds int) {
 	if !s.Properties().IfVersion {
 		t.Skip("no update-if-match")
 	}
 	v := put(t, s, "race", "start")
-	for i := range rounds() {
-		race(t, s, "race", i, objstore.IfVersion(v))
+	for i := range rounds {
+		race(t, s, s.Put, "race", i, objstore.IfVersion(v))
 		a, err := s.Head(t.Context(), "race")
 		require.NoError(t, err)
 		v = a.Version
+	}
+}
+
+// raceUpload is both for Upload.
+func raceUpload(t *testing.T, s objstore.Store, rounds int) {
+	if p := s.Properties(); !p.IfAbsent || !p.IfVersion {
+		t.Skip("no conditions")
+	}
+	upload := func(ctx context.Context, key string, body []byte, c objstore.Condition) (objstore.Version, error) {
+		return s.Upload(ctx, key, bytes.NewBuffer(body), c)
+	}
+	for i := range rounds {
+		key := fmt.Sprintf("race/%d", i)
+		race(t, s, upload, key, i, objstore.IfAbsent())
+		a, err := s.Head(t.Context(), key)
+		require.NoError(t, err)
+		race(t, s, upload, key, i+rounds, objstore.IfVersion(a.Version))
 	}
 }
 
@@ -118,7 +131,7 @@ func casCounter(t *testing.T, s objstore.Store) {
 }
 
 // tornGet checks that body and version of one answer belong to one write.
-func tornGet(t *testing.T, s objstore.Store) {
+func tornGet(t *testing.T, s objstore.Store, rounds int) {
 	if !s.Properties().IfVersion {
 		t.Skip("tells no version")
 	}
@@ -138,7 +151,7 @@ func tornGet(t *testing.T, s objstore.Store) {
 	var writers, readers sync.WaitGroup
 	for w := range 4 {
 		writers.Go(func() {
-			for i := range 5 * rounds() {
+			for i := range 5 * rounds {
 				b := bytes.Repeat([]byte{byte('a' + w), byte(i)}, 500+100*w+i)
 				v, err := s.Put(ctx, "torn", b, objstore.Always)
 				if !assert.NoError(t, err) {
@@ -174,7 +187,7 @@ func tornGet(t *testing.T, s objstore.Store) {
 }
 
 // readersDuringCreate checks that an object is seen whole or not at all.
-func readersDuringCreate(t *testing.T, s objstore.Store) {
+func readersDuringCreate(t *testing.T, s objstore.Store, rounds int) {
 	ctx := context.WithoutCancel(t.Context())
 	want := pattern(200_000, 9)
 	var stop atomic.Bool
@@ -194,7 +207,7 @@ func readersDuringCreate(t *testing.T, s objstore.Store) {
 			}
 		})
 	}
-	for range rounds() {
+	for range rounds {
 		_, err := s.Put(ctx, "part/k", want, objstore.Always)
 		assert.NoError(t, err)
 		assert.NoError(t, s.Delete(ctx, "part/k"))

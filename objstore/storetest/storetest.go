@@ -19,6 +19,19 @@ import (
 // Run runs the suite. open returns an empty store and cleans up through t.
 func Run(t *testing.T, open func(t *testing.T) objstore.Store) {
 	t.Helper()
+	n := 20
+	if testing.Short() {
+		n = 3
+	}
+	RunRounds(t, n, open)
+}
+
+// RunRounds is Run with n rounds of each race, which are 20 there, 3 with -short.
+func RunRounds(t *testing.T, n int, open func(t *testing.T) objstore.Store) {
+	t.Helper()
+	rounds := func(f func(*testing.T, objstore.Store, int)) func(*testing.T, objstore.Store) {
+		return func(t *testing.T, s objstore.Store) { f(t, s, n) }
+	}
 	for _, c := range []struct {
 		name string
 		run  func(*testing.T, objstore.Store)
@@ -44,11 +57,12 @@ func Run(t *testing.T, open func(t *testing.T) objstore.Store) {
 		{"list left early", listLeft},
 		{"ended context", endedContext},
 		{"invalid keys", invalidKeys},
-		{"racing creates", raceCreate},
-		{"racing updates", raceUpdate},
+		{"racing creates", rounds(raceCreate)},
+		{"racing updates", rounds(raceUpdate)},
+		{"racing uploads", rounds(raceUpload)},
 		{"counter by compare and swap", casCounter},
-		{"no torn get", tornGet},
-		{"readers during create", readersDuringCreate},
+		{"no torn get", rounds(tornGet)},
+		{"readers during create", rounds(readersDuringCreate)},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.run(t, open(t)) })
 	}
