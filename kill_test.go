@@ -16,9 +16,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The kill test: a child process writes to a directory store and reports every durable
-// acknowledgement on its standard output; the parent kills it at a random moment, opens the
-// database in a fresh handle and compares.
+// The kill test: a child process writes to a directory store, or to a server, and reports every
+// durable acknowledgement on its standard output; the parent kills it at a random moment, opens
+// the database in a fresh handle and compares.
 
 const killDirEnv = "SLATEDB_KILL_DIR"
 
@@ -101,6 +101,9 @@ func TestKill(t *testing.T) {
 	self, err := os.Executable()
 	require.NoError(t, err)
 	dir := t.TempDir() + "/store/db"
+	if folder := serverFolder(t); folder != "" {
+		dir = folder + "/db"
+	}
 	rnd := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 2))
 	acked := make([]int, killWriters)
 	total := 0

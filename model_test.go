@@ -452,8 +452,9 @@ func (m *machine) scan(t *rapid.T) {
 // The engine against a sorted map: every operation, reopen, takeover, and a crash at any
 // store call, before or after its effect.
 func TestModel(t *testing.T) {
+	empty := emptyStores(t)
 	rapid.Check(t, func(t *rapid.T) {
-		m := &machine{t: t, inner: objstore.NewMemory(), o: modelOptions(t), ctx: context.Background()}
+		m := &machine{t: t, inner: empty(), o: modelOptions(t), ctx: context.Background()}
 		m.open()
 		defer func() { _ = m.db.CloseWithOptions(m.ctx, &CloseOptions{Flush: CloseNoFlush}) }()
 		t.Repeat(m.actions())

@@ -41,8 +41,10 @@ func (m *txnModel) sorted() []Entry {
 // TestTxnModel drives a transaction and a map side by side, while others write and flush.
 func TestTxnModel(t *testing.T) {
 	ctx := context.Background()
+	empty := emptyStores(t)
 	rapid.Check(t, func(t *rapid.T) {
 		o := mergeOptions()
+		o.Store = empty()
 		o.L0SSTSizeBytes = rapid.SampledFrom([]int{600, 1 << 20}).Draw(t, "l0")
 		o.FlushInterval, o.ManifestPollInterval = -1, -1
 		db, err := Open(ctx, "db", o)

@@ -36,7 +36,7 @@ func TestPythonUsesGosClone(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			g := &gen{r: seed(t), keys: 250, long: true, merges: true}
-			dir, m := t.TempDir(), model{}
+			dir, m := place(t), model{}
 			s := setup{codec: "Zstd", blockKB: 4, filterKeys: 1, l0KB: 1024, keepWAL: c.keepWAL}
 			ops := chunks(g, 3)
 			if c.keepWAL {

@@ -6,6 +6,9 @@
 // take the interpreter from SLATEDB_PY and fail without one: a run that checks nothing must not
 // pass. Histories are random; a failure prints the seed, and SLATEDB_SEED repeats it.
 //
+// Databases are in directories, or, with the build tag emulators too, in the bucket that
+// SLATEDB_TEST_URL names; both engines take its server from the same variables.
+//
 //	session.py    holds a writer or a reader of the original engine open, and does as told
 //	../bench/peers/python/peer.py   applies a history, or dumps a database
 package interop

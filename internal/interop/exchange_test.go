@@ -30,7 +30,7 @@ func TestGoWritesPythonReads(t *testing.T) {
 	for _, s := range setups() {
 		t.Run(s.String(), func(t *testing.T) {
 			g := &gen{r: seed(t), keys: 300, long: true, flush: 25, merges: true, txns: true}
-			dir, m := t.TempDir(), model{}
+			dir, m := place(t), model{}
 			ops := g.history(250)
 			m.apply(ops)
 			goApply(t, dir, s, ops)
@@ -70,7 +70,7 @@ func TestPythonWritesGoReads(t *testing.T) {
 	for _, s := range all {
 		t.Run(s.String(), func(t *testing.T) {
 			g := &gen{r: seed(t), keys: 300, long: true, flush: 25, merges: true}
-			dir, m := t.TempDir(), model{}
+			dir, m := place(t), model{}
 			ops := g.history(250)
 			if s.compact {
 				ops, g.flush = nil, 0
@@ -108,7 +108,7 @@ func TestTurns(t *testing.T) {
 	for i, codec := range codecs {
 		t.Run(codec, func(t *testing.T) {
 			g := &gen{r: seed(t), keys: 200, long: true, flush: 30}
-			dir, m := t.TempDir(), model{}
+			dir, m := place(t), model{}
 			for turn := range 8 {
 				s := setup{
 					codec: codecs[(i+turn/2)%len(codecs)], blockKB: []int{4, 1, 16}[turn%3], filterKeys: 10, l0KB: 32,
@@ -146,7 +146,7 @@ func TestTurns(t *testing.T) {
 func TestExpiry(t *testing.T) {
 	for _, writer := range []string{"go", "python"} {
 		t.Run("written by "+writer, func(t *testing.T) {
-			dir := t.TempDir()
+			dir := place(t)
 			s := setup{codec: "none", blockKB: 4, filterKeys: 1000, l0KB: 64}
 			ops := []op{
 				{Op: "put", K: hexBytes("gone"), V: hexBytes("1"), TTLms: 1},

@@ -16,7 +16,7 @@ var plain = setup{codec: "none", blockKB: 4, filterKeys: 1000, l0KB: 1024}
 // A writer of the original engine is put out of action when this one opens the database, and
 // nothing that it had made durable is lost.
 func TestGoFencesPython(t *testing.T) {
-	dir := t.TempDir()
+	dir := place(t)
 	py := openSession(t, "writer", dir)
 	require.True(t, py.do("put", []byte("a"), []byte("python")).OK)
 
@@ -39,7 +39,7 @@ func TestGoFencesPython(t *testing.T) {
 
 // The other way round.
 func TestPythonFencesGo(t *testing.T) {
-	dir := t.TempDir()
+	dir := place(t)
 	db, err := slatedb.Open(t.Context(), at(dir), plain.options())
 	require.NoError(t, err)
 	require.NoError(t, db.Put(t.Context(), []byte("a"), []byte("go")))
@@ -65,7 +65,7 @@ func TestPythonFencesGo(t *testing.T) {
 // A reader of one engine follows a writer of the other without disturbing it.
 func TestReadersFollowTheOtherEnginesWriter(t *testing.T) {
 	t.Run("go follows python", func(t *testing.T) {
-		dir := t.TempDir()
+		dir := place(t)
 		py := openSession(t, "writer", dir)
 		m := model{}
 		for i := range 5 {
@@ -78,7 +78,7 @@ func TestReadersFollowTheOtherEnginesWriter(t *testing.T) {
 		requireModel(t, m, goRows(t, dir, slatedb.Ascending), "go")
 	})
 	t.Run("python follows go", func(t *testing.T) {
-		dir := t.TempDir()
+		dir := place(t)
 		db, err := slatedb.Open(t.Context(), at(dir), plain.options())
 		require.NoError(t, err)
 		m := model{}

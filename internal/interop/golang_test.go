@@ -8,8 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
@@ -24,18 +22,6 @@ var appendOperator = slatedb.MergeFunc(func(_, existing, operand []byte) ([]byte
 })
 
 var quiet = slog.New(slog.DiscardHandler)
-
-// at is the location of the database that the scripts call store=DIR path=db.
-func at(dir string) string { return in(dir, "db") }
-
-// in is the location of the one that they call path=NAME. The store's root is that of the file
-// system, as in the scripts, so that both engines have the same names for a clone's parents.
-func in(dir, name string) string { return filepath.Join(dir, name) + "?root=/" }
-
-// pathIn is the path of that database inside the store.
-func pathIn(dir, name string) string {
-	return strings.TrimPrefix(filepath.ToSlash(filepath.Join(dir, name)), "/")
-}
 
 func (s setup) options() *slatedb.Options {
 	o := &slatedb.Options{

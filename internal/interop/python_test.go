@@ -76,7 +76,7 @@ func peer(t *testing.T, what, dir string, stdin io.Reader, args ...string) []byt
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	argv := append([]string{
-		script(t, "..", "bench", "peers", "python", "peer.py"), what, "store=file:" + filepath.ToSlash(dir), "path=db",
+		script(t, "..", "bench", "peers", "python", "peer.py"), what, "store=" + storeArg(dir), "path=db",
 	}, args...)
 	cmd := exec.CommandContext(ctx, python(t), argv...)
 	var out, errs bytes.Buffer
@@ -157,7 +157,7 @@ type reply struct {
 // openSession starts session.py and waits until the handle is open.
 func openSession(t *testing.T, role, dir string, args ...string) *session {
 	t.Helper()
-	args = append([]string{script(t, "session.py"), role, "store=" + filepath.ToSlash(dir), "path=db"}, args...)
+	args = append([]string{script(t, "session.py"), role, "store=" + storeArg(dir), "path=db"}, args...)
 	cmd := exec.Command(python(t), args...)
 	in, err := cmd.StdinPipe()
 	require.NoError(t, err)

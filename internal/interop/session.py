@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Holds one handle of the original engine open and does what the lines on stdin say.
 
-usage: session.py writer|reader store=ABSOLUTE_PATH path=db compactor=0|1 filters=0|1 segments=0|1
+usage: session.py writer|reader store=file:///DIR|s3://BUCKET/FOLDER path=db compactor=0|1 filters=0|1 segments=0|1
 A compactor here is in a hurry, and merges two of a kind. With filters every table gets a bloom
 filter of whole keys and one of prefixes; with segments these are split by the same prefixes, up to
 and including the first slash.
@@ -49,8 +49,10 @@ def answer(**fields):
 async def main():
     role = sys.argv[1]
     args = dict(a.split("=", 1) for a in sys.argv[2:])
-    store = u.ObjectStore.resolve("file:///")
-    path = args["store"].strip("/") + "/" + args.get("path", "db")
+    scheme, _, rest = args["store"].partition("://")
+    bucket, _, folder = rest.partition("/")  # the bucket of a directory is ""
+    store = u.ObjectStore.resolve(scheme + "://" + (bucket or "/"))
+    path = folder + "/" + args.get("path", "db")
 
     async def open_handle():
         if role == "reader":

@@ -6,8 +6,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"os"
-	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -16,6 +15,7 @@ import (
 
 	"github.com/slatedb/slatedb-go"
 	"github.com/slatedb/slatedb-go/manifest"
+	"github.com/slatedb/slatedb-go/objstore"
 )
 
 // Scenes of two engines that look after one database: one compacts, collects or holds what the
@@ -93,7 +93,7 @@ func TestCompactionInTurns(t *testing.T) {
 	for _, codec := range []string{"none", "Zstd"} {
 		t.Run(codec, func(t *testing.T) {
 			g := &gen{r: seed(t), keys: 250, long: true, merges: true}
-			dir, m := t.TempDir(), model{}
+			dir, m := place(t), model{}
 			s := setup{codec: codec, blockKB: 4, filterKeys: 1, l0KB: 1024}
 
 			ops := chunks(g, 5)
@@ -141,10 +141,11 @@ func TestCompactionInTurns(t *testing.T) {
 // tables lists the objects in compacted/.
 func tables(t *testing.T, dir string) (out []string) {
 	t.Helper()
-	es, err := os.ReadDir(filepath.Join(dir, "db", "compacted"))
+	s, err := objstore.Open(t.Context(), at(dir))
 	require.NoError(t, err)
-	for _, e := range es {
-		out = append(out, e.Name())
+	for a, err := range s.List(t.Context(), "compacted/", "") {
+		require.NoError(t, err)
+		out = append(out, strings.TrimPrefix(a.Key, "compacted/"))
 	}
 	return out
 }
@@ -163,7 +164,7 @@ func TestPythonReplaysGosLog(t *testing.T) {
 	for _, codec := range codecs {
 		t.Run(codec, func(t *testing.T) {
 			g := &gen{r: seed(t), keys: 120, long: true, merges: true, txns: true}
-			dir, m := t.TempDir(), model{}
+			dir, m := place(t), model{}
 			ops := []op{
 				{Op: "put", K: hexBytes("a"), V: hexBytes("put")}, {Op: "flush", Type: "wal"},
 				{Op: "delete", K: hexBytes("a")}, {Op: "flush", Type: "wal"},
@@ -204,7 +205,7 @@ func TestPythonReplaysGosLog(t *testing.T) {
 // A checkpoint of either engine is what the other reads, whatever becomes of the database.
 func TestCheckpointsOfTheOtherEngine(t *testing.T) {
 	g := &gen{r: seed(t), keys: 200, long: true, merges: true}
-	dir, m := t.TempDir(), model{}
+	dir, m := place(t), model{}
 	s := setup{codec: "Lz4", blockKB: 4, filterKeys: 1, l0KB: 1024}
 	ops := chunks(g, 3)
 	m.apply(ops)
@@ -271,7 +272,7 @@ func TestCheckpointsOfTheOtherEngine(t *testing.T) {
 // writes, compacts and flushes.
 func TestManagedReaderFollowsPython(t *testing.T) {
 	g := &gen{r: seed(t), keys: 60, merges: true}
-	dir, m := t.TempDir(), model{}
+	dir, m := place(t), model{}
 	py := openSession(t, "writer", dir)
 	step := func(n int) {
 		for range n {
@@ -312,7 +313,7 @@ func TestManagedReaderFollowsPython(t *testing.T) {
 // one's compactor and collector work beside it.
 func TestGoLooksAfterPythonsWriter(t *testing.T) {
 	g := &gen{r: seed(t), keys: 80, long: true, merges: true}
-	dir, m := t.TempDir(), model{}
+	dir, m := place(t), model{}
 	py := openSession(t, "writer", dir)
 	a := admin(t, dir, "db")
 	ctx, cancel := context.WithCancel(t.Context())
