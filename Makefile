@@ -27,7 +27,7 @@ fmt-check: ## fail when a file is not formatted
 
 vet: ## run go vet
 	$(GO) vet ./...
-	$(GO) vet -tags invariants,interop ./...
+	$(GO) vet -tags invariants,interop,emulators ./...
 
 staticcheck: ## run staticcheck
 	$(GO) run $(STATICCHECK) ./...
@@ -67,8 +67,8 @@ golden: ## rewrite golden files and show what changed
 interop: ## exchange databases with the original engine (installs its Python wheel under .cache)
 	@py=$$(scripts/pyvenv.sh) && SLATEDB_PY=$$py $(GO) test -count=1 -tags interop -timeout 10m ./internal/interop
 
-emulators: ## run the object-store tests against local S3, GCS and Azure servers
-	scripts/with-emulators.sh $(GO) test -count=1 ./objstore/...
+emulators: ## run the store, model, kill and two-engine tests on local S3, GCS and Azure servers (installs them under .cache)
+	scripts/emulators/suites.sh $(SERVERS)
 
 clean: ## remove what the scripts downloaded and built
 	chmod -R u+w .cache 2>/dev/null; rm -rf .cache

@@ -10,7 +10,11 @@ if [ ! -f "$venv/.installed" ]; then
   echo "installing slatedb $VERSION for Python (once)" >&2
   rm -rf "$venv"
   python3 -m venv "$venv" >&2
-  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "slatedb==$VERSION" >&2
+  for try in 1 2 3; do # registries have bad moments
+    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "slatedb==$VERSION" >&2 && break
+    [ "$try" -lt 3 ] || { echo "slatedb $VERSION for Python cannot be installed from the usual registry" >&2; exit 1; }
+    sleep $((try * 5))
+  done
   touch "$venv/.installed"
 fi
 echo "$venv/bin/python"

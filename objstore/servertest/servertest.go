@@ -18,7 +18,7 @@ import (
 	"github.com/slatedb/slatedb-go/objstore/storetest"
 )
 
-// Rounds is how often Conformance runs each race.
+// Rounds is how often Conformance runs each race on the store as it is.
 const Rounds = 50
 
 // Folder returns the URL of an empty folder of the bucket in the environment variable. Without
@@ -50,7 +50,7 @@ func Conformance(t *testing.T, variable string) {
 	open := func(t *testing.T) objstore.Store { return Open(t, Folder(t, variable)) }
 	t.Run("plain", func(t *testing.T) { storetest.RunRounds(t, Rounds, open) })
 	t.Run("with retries", func(t *testing.T) {
-		storetest.RunRounds(t, Rounds, func(t *testing.T) objstore.Store { return retry.New(open(t), retry.Options{}) })
+		storetest.Run(t, func(t *testing.T) objstore.Store { return retry.New(open(t), retry.Options{}) })
 	})
 }
 
