@@ -9,14 +9,14 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
 	"log"
 	"os"
+	"strings"
 	"time"
-
-	"github.com/google/uuid"
 
 	"github.com/slatedb/slatedb-go"
 
@@ -31,7 +31,7 @@ func main() {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	if err := run(ctx, location+"/example-"+uuid.NewString(), os.Stdout); err != nil {
+	if err := run(ctx, location+"/example-"+strings.ToLower(rand.Text()), os.Stdout); err != nil {
 		log.Fatal(err)
 	}
 }

@@ -43,11 +43,15 @@ suites() { # SERVER: all steps of one; fails when one of them did
 
 logs=$(mktemp -d)
 trap 'rm -rf "$logs"' EXIT
-trap 'kill "${pids[@]}" 2>/dev/null; wait; exit 143' INT TERM # each stops its own server
 pids=()
+# Each has a process group of its own, so that all of it hears of an end from outside and the
+# servers, which are in none of them, are stopped by those who started them.
+trap 'for pid in "${pids[@]}"; do kill -TERM -- "-$pid" 2>/dev/null || true; done; wait; exit 143' INT TERM
+set -m
 for name in "$@"; do
-  suites "$name" >"$logs/$name" 2>&1 & pids+=($!)
+  suites "$name" >"$logs/$name" 2>&1 </dev/null & pids+=($!)
 done
+set +m
 failed=()
 for name in "$@"; do
   wait "${pids[0]}" || failed+=("$name")
