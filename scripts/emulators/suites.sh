@@ -24,8 +24,8 @@ go test -count=1 -run '^$' -tags interop,emulators ./internal/interop >/dev/null
 suites() { # SERVER: all steps of one; fails when one of them did
   local name=$1 ok=0 scenes
   on() { scripts/timed.sh "$name, $1" scripts/with-emulators.sh "$name" -- "${@:2}" || ok=1; }
-  on "store" go test -count=1 -timeout 5m "./objstore/$name"
-  on "engine" go test -count=1 -timeout 5m -tags emulators -run '^(TestModel|TestTxnModel|TestKill)$' .
+  on "store" go test -count=1 -timeout 8m "./objstore/$name"
+  on "engine" go test -count=1 -timeout 8m -tags emulators -run '^(TestModel|TestTxnModel|TestKill)$' .
   on "example" bash -c 'go run ./examples/cloud "$SLATEDB_TEST_URL"'
   case $name in
     s3) scenes=. ;;
@@ -37,7 +37,7 @@ suites() { # SERVER: all steps of one; fails when one of them did
   # The original engine has these variables for what STORAGE_EMULATOR_HOST says to the SDK.
   on "both engines" bash -c '[ -z "${STORAGE_EMULATOR_HOST:-}" ] ||
       export GOOGLE_BASE_URL=http://$STORAGE_EMULATOR_HOST GOOGLE_SKIP_SIGNATURE=true GOOGLE_ALLOW_HTTP=true
-    go test -count=1 -timeout 5m -tags interop,emulators -run "$0" ./internal/interop' "$scenes"
+    go test -count=1 -timeout 8m -tags interop,emulators -run "$0" ./internal/interop' "$scenes"
   return $ok
 }
 
