@@ -225,10 +225,16 @@ const distPatience = 60 * time.Second
 
 func startDist(t *testing.T, dir, role string, rows int) *distProcess {
 	t.Helper()
+	return startProcess(t, distRoleEnv, role, distDirEnv+"="+dir, fmt.Sprintf("%s=%d", distRowsEnv, rows))
+}
+
+// startProcess runs this program as the child of variable env, and waits for its "open".
+func startProcess(t *testing.T, env, role string, more ...string) *distProcess {
+	t.Helper()
 	self, err := os.Executable()
 	require.NoError(t, err)
 	p := &distProcess{t: t, role: role, cmd: exec.Command(self), lines: make(chan string, 16)}
-	p.cmd.Env = append(os.Environ(), distRoleEnv+"="+role, distDirEnv+"="+dir, fmt.Sprintf("%s=%d", distRowsEnv, rows))
+	p.cmd.Env = append(append(os.Environ(), env+"="+role), more...)
 	p.cmd.Stderr = os.Stderr
 	p.in, err = p.cmd.StdinPipe()
 	require.NoError(t, err)
