@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path"
@@ -24,10 +25,12 @@ import (
 
 	"github.com/slatedb/slatedb-go/manifest"
 	"github.com/slatedb/slatedb-go/objstore"
+
+	_ "github.com/slatedb/slatedb-go/objstore/s3"
 )
 
 // The distributed test: a writer without a compactor, a coordinator without a worker, and
-// workers, each a process of its own on one directory store. A worker is killed in the middle
+// workers, each a process of its own on one store, a directory or an S3 server. A worker is killed in the middle
 // of a job; another sleeps until its job was given away and done by somebody else, and wakes
 // up. At the end nothing is lost, nothing missing, nothing left over.
 //
@@ -36,7 +39,7 @@ import (
 
 const (
 	distRoleEnv = "SLATEDB_DISTRIBUTED_ROLE"
-	distDirEnv  = "SLATEDB_DISTRIBUTED_DIR"
+	distURLEnv  = "SLATEDB_DISTRIBUTED_STORE"
 	distRowsEnv = "SLATEDB_DISTRIBUTED_ROWS"
 )
 
@@ -57,7 +60,7 @@ func distChild(role string) {
 		}
 		cancel()
 	}()
-	store, err := objstore.NewDirWithOptions(os.Getenv(distDirEnv), objstore.DirOptions{NoSync: true})
+	store, err := distStore(ctx, os.Getenv(distURLEnv))
 	if err == nil {
 		switch role {
 		case "writer":
@@ -75,6 +78,14 @@ func distChild(role string) {
 		os.Exit(3)
 	}
 	os.Exit(0)
+}
+
+// distStore opens the store that all share: a URL, or a directory, which is not synced.
+func distStore(ctx context.Context, where string) (objstore.Store, error) {
+	if strings.Contains(where, "://") {
+		return objstore.Open(ctx, where)
+	}
+	return objstore.NewDirWithOptions(where, objstore.DirOptions{NoSync: true})
 }
 
 // distWriter writes operations until it hears "enough", at least as many as it was told. After
@@ -223,9 +234,9 @@ type distProcess struct {
 // distPatience is how long anything may take before the test gives up.
 const distPatience = 60 * time.Second
 
-func startDist(t *testing.T, dir, role string, rows int) *distProcess {
+func startDist(t *testing.T, where, role string, rows int) *distProcess {
 	t.Helper()
-	return startProcess(t, distRoleEnv, role, distDirEnv+"="+dir, fmt.Sprintf("%s=%d", distRowsEnv, rows))
+	return startProcess(t, distRoleEnv, role, distURLEnv+"="+where, fmt.Sprintf("%s=%d", distRowsEnv, rows))
 }
 
 // startProcess runs this program as the child of variable env, and waits for its "open".
@@ -366,24 +377,34 @@ func tablesSoFar(j *manifest.Compaction) (n int) {
 }
 
 func TestDistributedCompaction(t *testing.T) {
-	rows := 60_000
+	t.Run("directory", func(t *testing.T) { distributedRun(t, t.TempDir(), 60_000) })
+	t.Run("S3", func(t *testing.T) {
+		base := os.Getenv("SLATEDB_TEST_S3_URL")
+		if base == "" {
+			t.Skip("SLATEDB_TEST_S3_URL is unset; make emulators sets it")
+		}
+		distributedRun(t, fmt.Sprintf("%s/distributed-%016x", base, rand.Uint64()), 15_000)
+	})
+}
+
+// distributedRun is the test on the store at where, with that many operations at least.
+func distributedRun(t *testing.T, where string, rows int) {
 	if testing.Short() {
-		rows = 15_000
+		rows = min(rows, 15_000)
 	}
-	dir := t.TempDir()
 	ctx := t.Context()
-	store, err := objstore.NewDirWithOptions(dir, objstore.DirOptions{NoSync: true})
+	store, err := distStore(ctx, where)
 	require.NoError(t, err)
 	a, err := distAdmin(store, nil)
 	require.NoError(t, err)
 	defer a.Close()
 
-	writer := startDist(t, dir, "writer", rows)
+	writer := startDist(t, where, "writer", rows)
 	var workers []*distProcess
 	for range 3 {
-		workers = append(workers, startDist(t, dir, "worker", 0))
+		workers = append(workers, startDist(t, where, "worker", 0))
 	}
-	coordinator := startDist(t, dir, "coordinator", 0)
+	coordinator := startDist(t, where, "coordinator", 0)
 
 	// One dies in mid-job. Its job goes on elsewhere.
 	dead, job := catch(t, a, workers)
@@ -467,7 +488,7 @@ func TestDistributedCompaction(t *testing.T) {
 	last, err := a.RunGCOnce(ctx, &GCOptions{MinAge: -1, DeleteWALFences: true})
 	require.NoError(t, err)
 	t.Logf("%d rows written, %d live; collected %v", n, len(want), deleted)
-	requireOnlyReachable(t, a, dir, kept, last)
+	requireOnlyReachable(t, a, distNames(t, store, where), kept, last)
 	requireSameRows(t, want, distScan(t, store, &ReaderOptions{Mode: FollowLatest}))
 	requireSameRows(t, then, distScan(t, store, &ReaderOptions{CheckpointID: kept.ID}))
 }
@@ -509,9 +530,38 @@ func requireSameRows(t *testing.T, want, got map[string]string) {
 	}
 }
 
+// distNames lists what is stored of the database, but for the boundaries. Of a directory it is
+// the files themselves, so that a temporary one that was left over shows.
+func distNames(t *testing.T, store objstore.Store, where string) map[string]bool {
+	t.Helper()
+	got := map[string]bool{}
+	add := func(name string) {
+		if !strings.HasSuffix(name, ".boundary") {
+			got[name] = true
+		}
+	}
+	if strings.Contains(where, "://") {
+		for o, err := range store.List(t.Context(), distPath+"/", "") {
+			require.NoError(t, err)
+			add(strings.TrimPrefix(o.Key, distPath+"/"))
+		}
+		return got
+	}
+	root := filepath.Join(where, filepath.FromSlash(distPath))
+	require.NoError(t, filepath.WalkDir(root, func(name string, e os.DirEntry, err error) error {
+		if err == nil && !e.IsDir() {
+			if name, err = filepath.Rel(root, name); err == nil {
+				add(filepath.ToSlash(name))
+			}
+		}
+		return err
+	}))
+	return got
+}
+
 // requireOnlyReachable compares what is stored with what the newest manifest and the one that
 // a checkpoint pins name. report says why the collector kept what is left.
-func requireOnlyReachable(t *testing.T, a *Admin, dir string, kept Checkpoint, report GCReport) {
+func requireOnlyReachable(t *testing.T, a *Admin, got map[string]bool, kept Checkpoint, report GCReport) {
 	t.Helper()
 	ctx := t.Context()
 	now, err := a.ReadManifest(ctx, 0)
@@ -531,17 +581,6 @@ func requireOnlyReachable(t *testing.T, a *Admin, dir string, kept Checkpoint, r
 	}
 	want[fmt.Sprintf("compactions/%020d.compactions", distJobs(t, a).ID)] = true
 
-	root := filepath.Join(dir, filepath.FromSlash(distPath))
-	got := map[string]bool{}
-	require.NoError(t, filepath.WalkDir(root, func(name string, e os.DirEntry, err error) error {
-		if err == nil && !e.IsDir() {
-			name, err = filepath.Rel(root, name)
-			if name = filepath.ToSlash(name); !strings.HasSuffix(name, ".boundary") {
-				got[name] = true
-			}
-		}
-		return err
-	}))
 	for name := range want {
 		require.True(t, got[name], "%s is missing", name)
 	}
