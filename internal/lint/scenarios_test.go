@@ -18,11 +18,7 @@ var scenarios = map[string]int{"A": 12, "B": 12, "C": 8, "D": 9, "E": 11, "F": 1
 
 // elsewhere are scenarios whose tests do not bear the id, or that have none yet, and why.
 var elsewhere = map[string]string{
-	"D8":  "aborted multipart uploads: in the S3 provider's tests",
-	"F8":  "order of versions: the checked iterators of internal/merging under the tag invariants",
-	"F12": "runs against a full scan after each change: the model checks of package compactor",
-	"H4":  "no seek backwards: TestModel and TestH2H3H4_...",
-	"K1":  "the verifier's tests in internal/flatbuf",
+	"K1": "the verifier's tests in internal/flatbuf",
 }
 
 var (

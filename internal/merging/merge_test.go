@@ -115,6 +115,59 @@ func TestH5_ErrorIsStickyAndNeverAnEnd(t *testing.T) {
 	require.Greater(t, total, 20)
 }
 
+// F8: whichever source has which version of a key, the merge gives all of them, newest first in
+// both directions, also after seeks. Seen on the merge itself: what folds versions above it
+// would hide the oldest coming first.
+func TestF8_VersionsComeNewestFirst(t *testing.T) {
+	for _, k := range []int{2, 3, linearHeads, linearHeads + 1, 40} {
+		for _, desc := range []bool{false, true} {
+			const versions = 97
+			rows := make([][]kv.Entry, k)
+			n := 0
+			for _, key := range []string{"a", "b", "c"} {
+				for seq := range versions {
+					e := kv.Entry{Key: []byte(key), Value: fmt.Append(nil, seq), Seq: kv.Seq(seq + 1)}
+					i := (seq*seq + seq/3) % k // old and new ones anywhere
+					rows[i] = append(rows[i], e)
+					n++
+				}
+			}
+			for _, seek := range []string{"", "b"} {
+				var sources []kv.Iterator
+				for i := range rows {
+					slices.SortFunc(rows[i], func(a, b kv.Entry) int { return compare(&a, &b, desc) })
+					sources = append(sources, newList(rows[i], desc))
+				}
+				it := New(desc, sources...)
+				next := it.Next
+				got, last := 0, kv.Entry{}
+				if seek != "" {
+					next = func() bool {
+						if got == 0 {
+							return it.Seek([]byte(seek))
+						}
+						return it.Next()
+					}
+				}
+				for next() {
+					e := it.Entry().Clone()
+					if got > 0 {
+						c := bytes.Compare(last.Key, e.Key)
+						require.True(t, c == 0 && e.Seq < last.Seq || c != 0 && (c > 0) == desc, "%s after %s", show(&e), show(&last))
+					}
+					last, got = e, got+1
+				}
+				require.NoError(t, it.Close())
+				want := n
+				if seek != "" {
+					want = 2 * versions
+				}
+				require.Equal(t, want, got)
+			}
+		}
+	}
+}
+
 func TestMergeErrorInSeek(t *testing.T) {
 	a, b := newList(rows("a@1=x c@1=x"), false), newList(rows("b@1=x"), false)
 	a.failAt = 2
