@@ -12,7 +12,7 @@ import (
 type args map[string]string
 
 var knownArgs = strings.Fields(`n key value threads reads seeks durable_n durable_threads quiesce_s fill_s store get_ms
-	put_ms list_ms cache_mb compression flush_ms l0_mb compactor compactor_poll_ms max_unflushed_mb read_ahead cpuprofile memprofile`)
+	put_ms list_ms cache_mb compression flush_ms l0_mb compactor compactor_poll_ms subcompactions max_unflushed_mb read_ahead cpuprofile memprofile`)
 
 func parseArgs(in []string) args {
 	a := args{}

@@ -61,24 +61,25 @@ func (r *runner) open() {
 		L0SSTSizeBytes:    r.a.n("l0_mb", 64) << 20,
 		MaxUnflushedBytes: r.a.n("max_unflushed_mb", 1024) << 20,
 		BlockCacheBytes:   int64(r.a.n("cache_mb", 1024)) << 20,
-	}
-	switch c := r.a.s("compression", "none"); strings.ToLower(c) {
-	case "none":
-	case "snappy":
-		o.Compression = slatedb.Snappy
-	case "zlib":
-		o.Compression = slatedb.Zlib
-	case "lz4":
-		o.Compression = slatedb.LZ4
-	case "zstd":
-		o.Compression = slatedb.Zstd
-	default:
-		fatal(fmt.Errorf("compression=%s is unknown", c))
+		Compression:       r.codec(),
 	}
 	withCompactor(o, r.a.n("compactor", 1) == 1, time.Duration(r.a.n("compactor_poll_ms", 1000))*time.Millisecond)
 	db, err := slatedb.Open(r.ctx, "bench", o)
 	check(err)
 	r.db = db
+}
+
+// codec is the compression that was asked for.
+func (r *runner) codec() slatedb.Codec {
+	c := strings.ToLower(r.a.s("compression", "none"))
+	known := map[string]slatedb.Codec{
+		"none": slatedb.NoCompression, "snappy": slatedb.Snappy, "zlib": slatedb.Zlib, "lz4": slatedb.LZ4, "zstd": slatedb.Zstd,
+	}
+	codec, ok := known[c]
+	if !ok {
+		fatal(fmt.Errorf("compression=%s is unknown", c))
+	}
+	return codec
 }
 
 // run measures one workload and prints its line.
@@ -113,7 +114,13 @@ func (r *runner) run(name string) {
 	res.extra["allocs_per_op"] = round(float64(after.Mallocs-before.Mallocs) / float64(ops))
 	res.extra["bytes_per_op"] = round(float64(after.TotalAlloc-before.TotalAlloc) / float64(ops))
 	res.extra["driver_allocs"] = round(driver)
+	if res.after != nil {
+		res.after()
+	}
 	r.shape(res.extra)
+	if cpu := cpu1 - cpu0; res.ops > 0 {
+		res.extra["cpu_s_per_million"] = round(cpu / float64(res.ops) * 1e6)
+	}
 	line, err := json.Marshal(map[string]any{
 		"engine": engineName, "workload": name, "ops": res.ops, "secs": secs,
 		"ops_per_s": int(float64(res.ops) / secs), "cpu_s": cpu1 - cpu0,

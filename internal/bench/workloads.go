@@ -22,6 +22,7 @@ type workload struct {
 type result struct {
 	measured
 	begun time.Time // set again to leave out a preparation
+	after func()    // puts things back, unmeasured
 	extra map[string]any
 }
 
@@ -31,6 +32,7 @@ var workloads = map[string]workload{
 	"fill_batch":   {run: fillBatch, driver: func(r *runner, i uint64) { batchOf(r, new(slatedb.WriteBatch), i) }, rows: 100},
 	"fill_durable": {run: fillDurable, driver: keyAndValue},
 	"quiesce":      {run: quiesce},
+	"compact":      {run: compact},
 	"warm":         {run: warm, driver: onlyKey},
 	"get":          {run: get, driver: onlyKey},
 	"get_miss":     {run: getMiss, driver: onlyKey},
