@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"iter"
 	"path"
 	"slices"
 	"strconv"
@@ -466,10 +468,11 @@ func TestZombie_AtEveryRequest(t *testing.T) {
 // pauseRequest reports false when the script has less than n requests.
 func (c zombieCase) pauseRequest(t *testing.T, kind faulty.Kind, n int) bool {
 	inner, base := c.store(t)
-	s := faulty.New(inner, nil)
+	gate := &gateStore{Store: inner}
+	s := faulty.New(gate, nil)
 	release := make(chan struct{})
-	let := sync.OnceFunc(func() { close(release) })
-	defer let()
+	let := func() {}
+	defer func() { let() }()
 	r := s.Script(faulty.Rule{Nth: n, Kind: kind, Release: release})
 	z := startZombie(c.options(s))
 	parked := fmt.Sprintf("%v at request %d", kind, n)
@@ -486,12 +489,78 @@ func (c zombieCase) pauseRequest(t *testing.T, kind faulty.Kind, n int) bool {
 			return false
 		}
 	}
+	// The whole process stops, not the one request alone: another one, of a claim say, that ran
+	// beside it could fence the second writer in the middle of its script.
+	gate.mu.Lock()
+	let = sync.OnceFunc(func() { gate.mu.Unlock(); close(release) })
 	acked := map[string]string{}
 	second := c.takeOver(t, inner, acked)
 	let()
 	awaitScene(t, z.done, parked)
 	c.judge(t, inner, z, second, base, acked, parked)
 	return true
+}
+
+// gateStore lets no request through while mu is locked; locking waits for those under way.
+type gateStore struct {
+	objstore.Store
+	mu sync.RWMutex
+}
+
+func (s *gateStore) Get(ctx context.Context, key string) (objstore.Object, error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.Store.Get(ctx, key)
+}
+
+func (s *gateStore) ReadAt(ctx context.Context, key string, p []byte, off int64) (int, error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.Store.ReadAt(ctx, key, p, off)
+}
+
+func (s *gateStore) Put(ctx context.Context, key string, body []byte, c objstore.Condition) (objstore.Version, error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.Store.Put(ctx, key, body, c)
+}
+
+func (s *gateStore) Upload(ctx context.Context, key string, body io.Reader, c objstore.Condition) (objstore.Version, error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.Store.Upload(ctx, key, body, c)
+}
+
+func (s *gateStore) Head(ctx context.Context, key string) (objstore.Attributes, error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.Store.Head(ctx, key)
+}
+
+func (s *gateStore) Delete(ctx context.Context, key string) error {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.Store.Delete(ctx, key)
+}
+
+func (s *gateStore) List(ctx context.Context, prefix, after string) iter.Seq2[objstore.Attributes, error] {
+	return func(yield func(objstore.Attributes, error) bool) {
+		type pair struct {
+			a   objstore.Attributes
+			err error
+		}
+		var all []pair
+		s.mu.RLock()
+		for a, err := range s.Store.List(ctx, prefix, after) {
+			all = append(all, pair{a, err})
+		}
+		s.mu.RUnlock()
+		for _, p := range all {
+			if !yield(p.a, p.err) {
+				return
+			}
+		}
+	}
 }
 
 // An opener and a running writer together: the opener is stopped at each of its points while
