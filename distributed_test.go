@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path"
@@ -25,8 +24,6 @@ import (
 
 	"github.com/slatedb/slatedb-go/manifest"
 	"github.com/slatedb/slatedb-go/objstore"
-
-	_ "github.com/slatedb/slatedb-go/objstore/s3"
 )
 
 // The distributed test: a writer without a compactor, a coordinator without a worker, and
@@ -377,14 +374,11 @@ func tablesSoFar(j *manifest.Compaction) (n int) {
 }
 
 func TestDistributedCompaction(t *testing.T) {
-	t.Run("directory", func(t *testing.T) { distributedRun(t, t.TempDir(), 60_000) })
-	t.Run("S3", func(t *testing.T) {
-		base := os.Getenv("SLATEDB_TEST_S3_URL")
-		if base == "" {
-			t.Skip("SLATEDB_TEST_S3_URL is unset; make emulators sets it")
-		}
-		distributedRun(t, fmt.Sprintf("%s/distributed-%016x", base, rand.Uint64()), 15_000)
-	})
+	if where := serverFolder(t); where != "" {
+		distributedRun(t, where, 15_000)
+		return
+	}
+	distributedRun(t, t.TempDir(), 60_000)
 }
 
 // distributedRun is the test on the store at where, with that many operations at least.

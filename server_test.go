@@ -11,7 +11,7 @@ import (
 	"github.com/slatedb/slatedb-go/objstore"
 )
 
-// The model and kill tests run on memory and a directory, or on a server: SLATEDB_TEST_URL names
+// The model, kill and distributed tests run on memory and a directory, or on a server: SLATEDB_TEST_URL names
 // a bucket, and the build tag emulators links the providers, which the tests have no need of
 // otherwise:
 //

@@ -25,7 +25,7 @@ suites() { # SERVER: all steps of one; fails when one of them did
   local name=$1 ok=0 scenes
   on() { scripts/timed.sh "$name, $1" scripts/with-emulators.sh "$name" -- "${@:2}" || ok=1; }
   on "store" go test -count=1 -timeout 8m "./objstore/$name"
-  on "engine" go test -count=1 -timeout 8m -tags emulators -run '^(TestModel|TestTxnModel|TestKill)$' .
+  on "engine" go test -count=1 -timeout 8m -tags emulators -run '^(TestModel|TestTxnModel|TestKill|TestDistributedCompaction)$' .
   on "example" bash -c 'go run ./examples/cloud "$SLATEDB_TEST_URL"'
   case $name in
     s3) scenes=. ;;
