@@ -60,12 +60,13 @@ func (o *Object) open() (uint64, error) {
 			return start, corruptf("%s of %d bytes at %d, metadata at %d", s.name, s.len, s.off, start)
 		}
 	}
-	plain, err := openSection(o.body[info.IndexOffset:][:info.IndexLen], info.Codec, o.tr, plainLimit)
-	if err != nil {
-		return info.IndexOffset, err
+	stored := o.body[info.IndexOffset:][:info.IndexLen]
+	plain, err := openSection(stored, info.Codec, o.tr, plainLimit)
+	if err == nil {
+		o.index, err = decodeIndex(plain)
 	}
-	if o.index, err = decodeIndex(plain); err != nil {
-		return info.IndexOffset, err
+	if err != nil {
+		return info.IndexOffset, suspect(err, stored, o.tr)
 	}
 	return 0, nil
 }

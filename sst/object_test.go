@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"io"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -159,8 +160,44 @@ func TestWithoutTheTransformerNothingIsRead(t *testing.T) {
 		n++
 		_, err := readAll(body)
 		requireCorruption(t, err, len(body))
+		require.ErrorContains(t, err, "was it written with a block transformer")
 	}
 	assert.NotZero(t, n)
+
+	body := bytes.Clone(readFile(t, golden+"sst/tiny-compacted.sst"))
+	o, err := OpenObject("object", body, nil)
+	require.NoError(t, err)
+	body[o.Info().IndexOffset] ^= 1
+	_, err = OpenObject("object", body, nil)
+	requireCorruption(t, err, len(body))
+	require.NotContains(t, err.Error(), "transformer", "damage is not put down to a transformer")
+}
+
+type refusing struct{ err error }
+
+func (refusing) Encode(p []byte) ([]byte, error) { return p, nil }
+func (r refusing) Decode([]byte) ([]byte, error) { return nil, r.err }
+
+type keyError struct{ id int }
+
+func (keyError) Error() string { return "no such key" }
+
+// What a transformer returns is damage, whatever its kind; its own type can be had.
+func TestTransformerErrorsAreDamage(t *testing.T) {
+	body := readFile(t, golden+"sst/tiny-compacted.sst")
+	for _, cause := range []error{keyError{7}, kv.ErrInvalid, io.EOF} {
+		_, err := OpenObject("object", body, refusing{cause})
+		requireCorruption(t, err, len(body))
+		require.NotErrorIs(t, err, cause)
+		require.ErrorContains(t, err, cause.Error())
+		var k keyError
+		if _, own := cause.(keyError); own {
+			require.ErrorAs(t, err, &k)
+			require.Equal(t, 7, k.id)
+		} else {
+			require.False(t, errors.As(err, &k))
+		}
+	}
 }
 
 // Damaged statistics cost no read, but asking for them says so.

@@ -2,9 +2,12 @@ package sst
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"math"
+
+	"github.com/slatedb/slatedb-go/internal/kv"
 )
 
 const (
@@ -43,7 +46,7 @@ func openSection(stored []byte, codec Codec, tr Transformer, limit int) (plain [
 	}
 	if tr != nil {
 		if body, err = tr.Decode(body); err != nil {
-			return nil, corruptf("undo transformer: %v", err)
+			return nil, &transformError{err}
 		}
 	}
 	if codec == NoCompression {
@@ -53,6 +56,27 @@ func openSection(stored []byte, codec Codec, tr Transformer, limit int) (plain [
 		return body, nil
 	}
 	return decompress(codec, body, limit)
+}
+
+// A transformError is what Decode returned. It is damage, whatever its kind: an ErrNotFound of
+// a callback must not pass for a key that does not exist. So errors.As finds a type of the
+// callback's own in it (an unknown key, say), and errors.Is only ErrCorrupt.
+type transformError struct{ err error }
+
+func (e *transformError) Error() string      { return fmt.Sprintf("undo transformer: %v", e.err) }
+func (e *transformError) Unwrap() error      { return kv.ErrCorrupt }
+func (e *transformError) As(target any) bool { return errors.As(e.err, target) }
+
+// suspect explains err, which decoding a section gave: one whose checksum fits was stored as
+// it is, so that without a transformer the likely cause is that the writer had one.
+func suspect(err error, stored []byte, tr Transformer) error {
+	if err == nil || tr != nil {
+		return err
+	}
+	if body := len(stored) - crcLen; body < 0 || crc32.ChecksumIEEE(stored[:body]) != binary.BigEndian.Uint32(stored[body:]) {
+		return err
+	}
+	return fmt.Errorf("%w (its checksum fits: was it written with a block transformer that is not set here?)", err)
 }
 
 // sealSection appends the stored form of plain to dst: compressed, transformed, with its
@@ -180,7 +204,7 @@ func decodeMeta(info *Info, span []byte, off uint64, tr Transformer) (*Meta, err
 			continue
 		}
 		if err != nil {
-			return nil, fmt.Errorf("%s at %d: %w", s.name, s.off, err)
+			return nil, fmt.Errorf("%s at %d: %w", s.name, s.off, suspect(err, stored, tr))
 		}
 		switch k {
 		case 0:
@@ -198,7 +222,7 @@ func decodeMeta(info *Info, span []byte, off uint64, tr Transformer) (*Meta, err
 			m.bytes += int64(len(m.Stats))
 		}
 		if err != nil {
-			return nil, fmt.Errorf("%s at %d: %w", s.name, s.off, err)
+			return nil, fmt.Errorf("%s at %d: %w", s.name, s.off, suspect(err, stored, tr))
 		}
 	}
 	return m, nil
