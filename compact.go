@@ -65,8 +65,11 @@ func (db *DB) runGC(ctx context.Context) error {
 
 // Compact flushes, and then merges everything, L0 included, into one sorted run a tree. It
 // returns when that is in the manifest. Writes go on meanwhile and stay in memory and L0.
-// Without a compactor in this process it waits for the one of another.
-func (db *DB) Compact(ctx context.Context) error {
+// Without a compactor in this process it waits for the one of another. A tree that is one run
+// already is left alone; see CompactOptions.Rewrite.
+func (db *DB) Compact(ctx context.Context) error { return db.compactAll(ctx) }
+
+func (db *DB) compactAll(ctx context.Context) error {
 	if err := db.latched(); err != nil {
 		return err
 	}

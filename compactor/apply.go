@@ -130,6 +130,9 @@ func movable(m *manifest.Manifest, s *manifest.Spec) bool {
 	if n := len(s.L0Views); n > 0 && s.L0Views[n-1] != t.L0[len(t.L0)-1].ID {
 		return false // those views stay in L0
 	}
+	if len(s.L0Views) == 0 && len(s.Runs) == 1 && s.Runs[0] == s.Destination {
+		return false // nothing would happen: who asks for it wants the run written anew
+	}
 	_, ok := disjoint(sourceViews(t, s))
 	return ok
 }
