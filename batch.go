@@ -129,8 +129,17 @@ func (o *PutOptions) ttl() (ms int64, abs bool) {
 	case o.TTL == 0:
 		return ttlDefault, false
 	}
-	// Less than a millisecond still expires, at the end of it.
-	return max(1, int64((o.TTL+time.Millisecond-1)/time.Millisecond)), false
+	return wholeMillis(o.TTL), false
+}
+
+// wholeMillis rounds up: less than a millisecond still expires, at the end of it. (Adding first
+// would wrap for the longest durations, and make them the shortest.)
+func wholeMillis(d time.Duration) int64 {
+	ms := int64(d / time.Millisecond)
+	if d%time.Millisecond > 0 {
+		ms++
+	}
+	return ms
 }
 
 // expiry returns the expiry time of a row committed at create; a sum that wraps is none.

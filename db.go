@@ -185,6 +185,9 @@ func (db *DB) FlushWithOptions(ctx context.Context, o *FlushOptions) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	if o.Type > FlushMemtable {
+		return invalidf("flush type %d", o.Type)
+	}
 	db.stats.flushes.add(1)
 	return db.flushTo(ctx, o.Type)
 }
