@@ -1,5 +1,5 @@
-// Quickstart walks through the library on a database in memory. A location such as
-// "s3://bucket/orders" or "./orders" in the place of the one below keeps the data.
+// Quickstart is a tour of the library on a database in memory, one function a step. A location
+// such as "s3://bucket/orders" or "./orders" in the place of the one below keeps the data.
 package main
 
 import (
@@ -7,8 +7,13 @@ import (
 	"fmt"
 	"log"
 
-	"github.com/slatedb/slatedb-go"
+	slatedb "github.com/slatedb/slatedb-go"
+	"github.com/slatedb/slatedb-go/operators"
 )
+
+// store is where the databases are. A reader and an admin of this process find them by the same
+// URL.
+var store = "memory://quickstart"
 
 func main() {
 	if err := run(context.Background()); err != nil {
@@ -16,69 +21,38 @@ func main() {
 	}
 }
 
+// steps are taken in this order, each on what the ones before have left.
+var steps = []struct {
+	title string
+	take  func(ctx context.Context, db *slatedb.DB) error
+}{
+	{"put and get", putAndGet},
+	{"time to live, and a put that does not wait", expiring},
+	{"a batch", batch},
+	{"a transaction with a merge", transaction},
+	{"a snapshot", snapshot},
+	{"a scan with seek", scanWithSeek},
+	{"scan options", scanOptions},
+	{"a flush of the log", flushLog},
+	{"metrics", metrics},
+	{"a checkpoint, and a reader pinned to it", checkpoint},
+	{"admin: checkpoints and manifest", administer},
+	{"admin: sequence numbers and times", times},
+	{"admin: a clone", clone},
+	{"admin: one garbage collection", collect},
+}
+
 func run(ctx context.Context) error {
-	db, err := slatedb.Open(ctx, "memory:///quickstart", nil)
+	db, err := slatedb.Open(ctx, store+"/shop", &slatedb.Options{MergeOperator: operators.AddInt64})
 	if err != nil {
 		return err
 	}
 	defer db.Close(ctx) // a second Close does nothing
-	fmt.Println("opened")
-
-	// Put returns when the write is durable in the object store.
-	if err := db.Put(ctx, []byte("user:1"), []byte("Alice")); err != nil {
-		return err
-	}
-	name, err := db.Get(ctx, []byte("user:1"))
-	if err != nil {
-		return err
-	}
-	fmt.Printf("user:1 is %s\n", name)
-
-	// A batch becomes visible and durable as one.
-	var batch slatedb.WriteBatch
-	batch.Put([]byte("user:2"), []byte("Bob"))
-	batch.Put([]byte("user:3"), []byte("Carol"))
-	batch.Put([]byte("order:1"), []byte("3 apples"))
-	batch.Delete([]byte("user:1"))
-	if err := db.Write(ctx, &batch); err != nil {
-		return err
-	}
-
-	fmt.Println("everything:")
-	for e, err := range db.Entries(ctx, slatedb.All, nil) {
-		if err != nil {
-			return err
+	for i, s := range steps {
+		fmt.Printf("%d. %s\n", i+1, s.title)
+		if err := s.take(ctx, db); err != nil {
+			return fmt.Errorf("%s: %w", s.title, err)
 		}
-		fmt.Printf("  %s = %s\n", e.Key, e.Value)
-	}
-	fmt.Println("users:")
-	it, err := db.ScanPrefix(ctx, []byte("user:"))
-	if err != nil {
-		return err
-	}
-	for k, v := range it.All() {
-		fmt.Printf("  %s = %s\n", k, v)
-	}
-	if err := it.Close(); err != nil { // also reports what stopped the loop
-		return err
-	}
-
-	// The asynchronous form: visible now, durable when Await returns nil.
-	h, err := db.PutWithOptions(ctx, []byte("user:4"), []byte("Dave"), &slatedb.PutOptions{NoWait: true})
-	if err != nil {
-		return err
-	}
-	if err := h.Await(ctx); err != nil {
-		return err
-	}
-	fmt.Println("user:4 is durable")
-
-	// Flush makes all earlier asynchronous writes durable at once.
-	if err := db.Flush(ctx); err != nil {
-		return err
-	}
-	if n, ok := db.Metrics().Value("slatedb.db.write_ops"); ok {
-		fmt.Printf("rows written: %.0f\n", n)
 	}
 	if err := db.Close(ctx); err != nil {
 		return err

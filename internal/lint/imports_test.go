@@ -25,7 +25,7 @@ type layer struct {
 var graph = []layer{
 	// Programs and tools, above the library. Nobody imports them.
 	{"cmd/...", []string{"", "settings", "manifest", "sst", "wal", "objstore/...", "internal/kv", "internal/seam"}},
-	{"examples/...", []string{"", "settings", "manifest", "cache", "objstore/..."}},
+	{"examples/...", []string{"", "settings", "manifest", "cache", "ciphers", "operators", "objstore/..."}},
 	{"internal/lint", nil},
 	{"internal/interop", []string{"", "objstore/...", "manifest", "sst", "internal/testkit"}},
 	{"internal/sim/...", []string{"", "manifest", "sst", "wal", "objstore/...", "internal/..."}},
