@@ -540,3 +540,102 @@ func TestWatchIsMonotonic(t *testing.T) {
 		require.Equal(t, last, prev.DurableSeq, "watch %d: the newest is never missed", i)
 	}
 }
+
+// TestHandleAfterTheEnd is line 3: a handle tells the true outcome of its write, for ever.
+func TestHandleAfterTheEnd(t *testing.T) {
+	ctx := context.Background()
+	begin := func() (*DB, *Options, WriteHandle, WriteHandle) {
+		o := testOptions()
+		o.FlushInterval = -1
+		db := openTest(t, o)
+		stored, err := db.PutWithOptions(ctx, []byte("stored"), nil, nil)
+		require.NoError(t, err)
+		waiting, err := db.PutWithOptions(ctx, []byte("waiting"), nil, noWait)
+		require.NoError(t, err)
+		require.NoError(t, stored.Await(ctx)) // waiting is not awaited: that would upload it
+		return db, o, stored, waiting
+	}
+	for _, c := range []struct {
+		kind CloseFlush
+		want error
+	}{{CloseFlushMemtable, nil}, {CloseFlushWAL, nil}, {CloseNoFlush, ErrClosed}} {
+		db, o, stored, waiting := begin()
+		require.NoError(t, db.CloseWithOptions(ctx, &CloseOptions{Flush: c.kind}))
+		for range 2 {
+			require.NoError(t, stored.Await(ctx))
+			require.ErrorIs(t, waiting.Await(ctx), c.want)
+			db = openTest(t, o) // the next handle changes nothing about the answer
+			ok, err := db.Has(ctx, []byte("waiting"))
+			require.NoError(t, err)
+			require.Equal(t, c.want == nil, ok, "the answer was the truth")
+		}
+		require.EqualValues(t, 2, waiting.Seq())
+	}
+	db, o, stored, waiting := begin()
+	openTest(t, o)
+	require.ErrorIs(t, db.Flush(ctx), ErrFenced)
+	require.NoError(t, stored.Await(ctx))
+	require.ErrorIs(t, waiting.Await(ctx), ErrFenced)
+	require.ErrorIs(t, waiting.Await(ctx), ErrClosed)
+	require.NoError(t, WriteHandle{}.Await(ctx))
+}
+
+// TestSeekRules is line 6.
+func TestSeekRules(t *testing.T) {
+	ctx := context.Background()
+	db := openTest(t, testOptions())
+	for i, k := range []string{"b", "d", "f", "h", "j"} {
+		require.NoError(t, db.Put(ctx, []byte(k), nil))
+		if i == 2 {
+			flushMem(t, db)
+		}
+	}
+	for _, c := range []struct {
+		name  string
+		order Order
+		steps string // a key to seek, "." for Next; "!" = refused, "$" = the end, else the key found
+		want  string
+	}{
+		{"forward, between keys and on them", Ascending, "d.g.", "dfhj"},
+		{"equality", Ascending, "ddd.", "dddf"},
+		{"back is refused and harms nothing", Ascending, "fa.ba", "f!h!!"},
+		{"first of all", Ascending, "..a.", "bd!f"},
+		{"before the range, nothing read yet", Ascending, "a.", "bd"},
+		{"behind the range", Ascending, "bz.", "b$$"},
+		{"descending", Descending, "i.e.a", "hfdb$"},
+		{"descending, equality", Descending, "hhh.", "hhhf"},
+		{"descending, back is refused", Descending, "dj.", "d!b"},
+		{"descending, above the range", Descending, "z.", "jh"},
+	} {
+		it, err := db.ScanWithOptions(ctx, All, &ScanOptions{Order: c.order})
+		require.NoError(t, err)
+		got := ""
+		for _, s := range c.steps {
+			ok := false
+			if s == '.' {
+				ok = it.Next()
+			} else {
+				ok = it.Seek([]byte(string(s)))
+			}
+			switch {
+			case ok:
+				got += string(it.Key())
+				require.NoError(t, it.Err())
+			case it.Err() != nil:
+				require.ErrorIs(t, it.Err(), ErrInvalid)
+				got += "!"
+			default:
+				got += "$"
+			}
+		}
+		require.Equal(t, c.want, got, c.name)
+		_ = it.Close()
+	}
+	it, err := db.Scan(ctx, []byte("c"), []byte("h"))
+	require.NoError(t, err)
+	require.True(t, it.Seek([]byte("a")), "before the range: its first entry")
+	require.Equal(t, "d", string(it.Key()))
+	require.False(t, it.Seek([]byte("h")), "the excluded end is outside")
+	require.NoError(t, it.Err())
+	require.NoError(t, it.Close())
+}
