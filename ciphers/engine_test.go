@@ -148,17 +148,8 @@ func keysOf(t testing.TB, s objstore.Store, ring *ciphers.Ring) map[uint32]int {
 func TestEveryRole(t *testing.T) {
 	for _, codec := range []slatedb.Codec{slatedb.NoCompression, slatedb.Snappy, slatedb.Zlib, slatedb.LZ4, slatedb.Zstd} {
 		t.Run(codec.String(), func(t *testing.T) {
-			// The codec's encoder and decoder belong to the process and have channels, which must
-			// not be made inside a bubble.
-			o := options(objstore.NewMemory(), nil)
-			o.Compression = codec
-			for range 2 {
-				db := open(t, o)
-				_, _ = db.Get(context.Background(), []byte("k007"))
-				fill(t, db, 0, map[string]string{})
-				require.NoError(t, db.Close(context.Background()))
-			}
-			synctest.Test(t, func(t *testing.T) { everyRole(t, codec) })
+			t.Parallel() // in real time: zstd's decoders have channels that outlive a synctest bubble
+			everyRole(t, codec)
 		})
 	}
 }
@@ -199,7 +190,11 @@ func everyRole(t *testing.T, codec slatedb.Codec) {
 	require.NoError(t, admin.CreateClone(ctx, "copy", slatedb.CloneSource{CheckpointID: ck.ID}))
 	life, stop := context.WithCancel(ctx)
 	ended := make(chan error, 1)
-	go func() { ended <- admin.RunCompactor(life, nil) }()
+	go func() {
+		ended <- admin.RunCompactor(life, &slatedb.CompactorOptions{
+			PollInterval: 5 * time.Millisecond, Worker: &slatedb.WorkerOptions{PollInterval: 5 * time.Millisecond},
+		})
+	}()
 	require.NoError(t, db.Compact(ctx))
 	stop()
 	require.NoError(t, <-ended)
