@@ -406,7 +406,7 @@ func TestTTLForms(t *testing.T) {
 	for _, ttl := range []int64{math.MaxInt64, math.MaxInt64 - 9} {
 		require.Equal(t, int64(math.MinInt64), expiry(10, ttl, false, 0), "a sum that wraps never expires")
 	}
-	require.EqualValues(t, math.MaxInt64, expiry(10, math.MaxInt64-10, false, 0))
+	require.Equal(t, int64(math.MaxInt64), expiry(10, math.MaxInt64-10, false, 0))
 }
 
 // accPartial is 1 when d is no whole number of milliseconds and longer than one.
