@@ -330,7 +330,7 @@ func (a *Admin) RunCompactionWorker(ctx context.Context, o *WorkerOptions) error
 // those of the handle and the default.
 func (a *Admin) compactorConfig(retries int, timeout time.Duration) compactor.Config {
 	c := a.h.conf
-	objects := a.h.componentRetrying("compact", a.h.raw, retries)
+	objects := a.h.componentRetrying("compactor", a.h.raw, retries)
 	out := compactor.Config{
 		Objects: objects, Root: a.h.path, Env: c.env, Logger: c.Logger,
 		Manifests: manifest.NewStoreWith(objects, a.h.path, c.env, manifest.Options{ClaimTimeout: max(timeout, 0)}),

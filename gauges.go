@@ -95,5 +95,6 @@ func (h *handle) derived() (out []Metric) {
 		add("slatedb.object_store.bytes_written", float64(r.BytesOut), "component", r.Cause, "api", r.Method)
 	}
 	h.diskCounters(add)
+	h.cost(add)
 	return out
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/slatedb/slatedb-go/cache"
 	"github.com/slatedb/slatedb-go/internal/kv"
@@ -22,9 +23,14 @@ import (
 type handle struct {
 	conf *config
 	path string
+	// scope names the object store within the process.
+	scope string
 	// raw and rawWAL are the stores as given; those of a component carry its ledger cause.
 	raw, rawWAL objstore.Store
 	ledger      *metered.Ledger
+	health      *retry.Health // of raw
+	healthWAL   *retry.Health // of rawWAL, when that is another store; else the same
+	born        time.Time     // when the ledger began
 	manifests   *manifest.Store
 	ssts        *sst.Store
 	ownCache    *cache.Cache // closed with the handle; nil when shared or none
@@ -67,9 +73,11 @@ func newHandle(ctx context.Context, location string, c *config) (*handle, error)
 		return nil, invalidf("location %q is no path inside Options.Store: %v", location, err)
 	}
 	h.rawWAL = h.raw
+	h.scope = cacheScope(c.Store, location, h.path)
 	if c.WALStore != nil {
 		h.rawWAL = c.WALStore
 	}
+	h.initHealth()
 	h.stats.init(c.MetricsRecorder)
 	h.newestCreate.Store(kv.NoTS)
 	h.life, h.cancel = context.WithCancel(context.Background())
@@ -94,7 +102,7 @@ func newHandle(ctx context.Context, location string, c *config) (*handle, error)
 	}
 	tables, fresh := h.tableReads()
 	h.ssts = sst.NewStore(tables, h.path, bc, sst.StoreOptions{
-		Env: c.env, Transformer: c.BlockTransformer, Policies: c.FilterPolicies, Ctx: h.life, CacheScope: cacheScope(c.Store, location, h.path),
+		Env: c.env, Transformer: c.BlockTransformer, Policies: c.FilterPolicies, Ctx: h.life, CacheScope: h.scope,
 		Fresh: fresh,
 	})
 	return h, nil
@@ -116,7 +124,9 @@ func (h *handle) component(cause string, s objstore.Store) objstore.Store {
 
 // componentRetrying is component with a bound of retries of its own, unless that is 0.
 func (h *handle) componentRetrying(cause string, s objstore.Store, retries int) objstore.Store {
-	return retry.New(metered.New(s, cause, h.ledger), retry.Options{Env: h.conf.env, MaxRetries: orDefault(retries, h.conf.MaxRetries)})
+	o := h.retries(s)
+	o.MaxRetries = orDefault(retries, o.MaxRetries)
+	return retry.New(h.hedged(cause, metered.New(s, cause, h.ledger), s), o)
 }
 
 // release ends what belongs to the handle alone.
@@ -160,7 +170,7 @@ func (h *handle) now() int64 {
 
 // status is the part of Status that every handle has.
 func (h *handle) status() Status {
-	s := Status{Err: h.latched()}
+	s := Status{Err: h.latched(), Store: h.storeState()}
 	st := h.state.Load()
 	s.DurableSeq = uint64(h.durable.Load())
 	s.CommittedSeq = max(h.committed.Load(), s.DurableSeq)

@@ -46,6 +46,9 @@ func (db *DB) open(ctx context.Context) error {
 	if err := checkStore(db.raw, db.rawWAL); err != nil {
 		return err
 	}
+	if err := db.probe(ctx); err != nil {
+		return err
+	}
 	m, err := db.loadOrCreate(ctx)
 	if err != nil {
 		return err

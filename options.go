@@ -12,6 +12,7 @@ import (
 	"github.com/slatedb/slatedb-go/internal/kv"
 	"github.com/slatedb/slatedb-go/internal/seam"
 	"github.com/slatedb/slatedb-go/objstore"
+	"github.com/slatedb/slatedb-go/objstore/prices"
 	"github.com/slatedb/slatedb-go/sst"
 )
 
@@ -158,6 +159,18 @@ type Options struct {
 	// MaxRetries bounds the retries of one store request. The default is 0: no bound but the
 	// context. Negative: none.
 	MaxRetries int
+	// SkipProbe vouches for the store. By default Open tries once for each process and store
+	// whether it does what the engine stands on, which costs 21 requests in seven round trips
+	// (see package objstore/probe), and refuses one that does not with a *CapabilityError. A
+	// store in memory or in a directory is known and not tried. The URL parameter
+	// skip_probe=true does the same.
+	SkipProbe bool
+	// HedgedReads sends a second request for a range that is slow in coming. The default, nil,
+	// is off.
+	HedgedReads *HedgeOptions
+	// Prices is what the figure slatedb.object_store.estimated_monthly_cost_usd is worked out
+	// with. The default is the table of the store's provider, see package objstore/prices.
+	Prices *prices.Table
 	// Clock is used for create times, expiry and schedules. The default is the wall clock.
 	Clock Clock
 	// Rand is where ids and jitter come from. The default is the system's source.

@@ -16,6 +16,8 @@ import (
 	"github.com/slatedb/slatedb-go/internal/kv"
 	"github.com/slatedb/slatedb-go/internal/seam"
 	"github.com/slatedb/slatedb-go/objstore"
+	"github.com/slatedb/slatedb-go/objstore/metered"
+	"github.com/slatedb/slatedb-go/objstore/prices"
 )
 
 // ReaderMode tells how a Reader follows the database.
@@ -58,6 +60,8 @@ type ReaderOptions struct {
 	BlockCacheBytes, MetaCacheBytes int64             // as in Options
 	DiskCache                       *DiskCacheOptions // as in Options
 	MaxRetries                      int               // as in Options
+	HedgedReads                     *HedgeOptions     // as in Options
+	Prices                          *prices.Table     // as in Options
 	Clock                           Clock             // as in Options
 	Rand                            io.Reader         // as in Options
 	Logger                          *slog.Logger      // as in Options
@@ -101,7 +105,7 @@ func OpenReader(ctx context.Context, location string, o *ReaderOptions) (*Reader
 	conf, err := (&Options{
 		Store: o.Store, WALStore: o.WALStore, MergeOperator: o.MergeOperator, SegmentExtractor: o.SegmentExtractor,
 		FilterPolicies: o.FilterPolicies, BlockTransformer: o.BlockTransformer, BlockCache: o.BlockCache,
-		BlockCacheBytes: o.BlockCacheBytes, MetaCacheBytes: o.MetaCacheBytes, DiskCache: o.DiskCache, MaxRetries: o.MaxRetries,
+		BlockCacheBytes: o.BlockCacheBytes, MetaCacheBytes: o.MetaCacheBytes, DiskCache: o.DiskCache, MaxRetries: o.MaxRetries, HedgedReads: o.HedgedReads, Prices: o.Prices,
 		Clock: o.Clock, Rand: o.Rand, Logger: o.Logger, MetricsRecorder: o.MetricsRecorder,
 		diskFS: o.diskFS,
 	}).resolve()
@@ -212,12 +216,13 @@ func (r *Reader) interval() time.Duration {
 }
 
 func (r *Reader) follow(every time.Duration) {
+	ctx := metered.Rebook(r.open, "manifest", "poll")
 	for r.conf.env.Sleep(r.open, every) == nil {
 		err := seam.Guard("reader poll", func() error {
 			if r.poll <= 0 {
-				return r.refreshWith(r.open, r.keepLease)
+				return r.refreshWith(ctx, r.keepLease)
 			}
-			return r.Refresh(r.open)
+			return r.Refresh(ctx)
 		})
 		if err != nil && r.open.Err() == nil {
 			r.conf.Logger.Warn("slatedb: reader refresh", "path", r.path, "err", err)

@@ -16,6 +16,9 @@ type Status struct {
 	// Segments are the prefixes of the segments that hold data, ascending; nil without a
 	// segment extractor.
 	Segments [][]byte
+	// Store tells how the object store has answered lately. While it is down, background work
+	// waits and so do calls, each until its ctx ends.
+	Store StoreState
 	// Err is nil while the handle works, then what closed it: ErrClosed after Close,
 	// ErrFenced, or the failure of a background task.
 	Err error
@@ -70,7 +73,7 @@ func watch(ctx context.Context, b *broadcast, status func() Status) iter.Seq[Sta
 
 func (s *Status) equal(o *Status) bool {
 	if s.CommittedSeq != o.CommittedSeq || s.DurableSeq != o.DurableSeq || s.ManifestID != o.ManifestID ||
-		(s.Err == nil) != (o.Err == nil) || len(s.Segments) != len(o.Segments) {
+		(s.Err == nil) != (o.Err == nil) || s.Store.State != o.Store.State || len(s.Segments) != len(o.Segments) {
 		return false
 	}
 	for i := range s.Segments {

@@ -10,6 +10,7 @@ import (
 	"github.com/slatedb/slatedb-go/internal/kv"
 	"github.com/slatedb/slatedb-go/internal/seam"
 	"github.com/slatedb/slatedb-go/manifest"
+	"github.com/slatedb/slatedb-go/objstore/metered"
 	"github.com/slatedb/slatedb-go/sst"
 	"github.com/slatedb/slatedb-go/wal"
 )
@@ -92,6 +93,7 @@ func (f *failure) Is(target error) bool { return target == ErrClosed }
 // poll looks for manifests that other processes wrote.
 func (db *DB) poll(ctx context.Context) error {
 	idle := 0
+	ctx = metered.Rebook(ctx, "manifest", "poll")
 	for {
 		d := db.conf.ManifestPollInterval
 		if d == 0 { // adaptive

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -96,7 +97,15 @@ func (l *location) open(ctx context.Context) (Store, error) {
 	opener := schemes.openers[l.url.Scheme]
 	schemes.RUnlock()
 	if opener != nil {
-		return opener(ctx, l.url)
+		u, skip, err := skipProbe(l.url)
+		if err != nil {
+			return nil, err
+		}
+		s, err := opener(ctx, u)
+		if err == nil && skip {
+			s = vouched{s}
+		}
+		return s, err
 	}
 	if l.url.Scheme == "memory" {
 		return namedMemory(l.url.Host), nil
@@ -108,6 +117,31 @@ func (l *location) open(ctx context.Context) (Store, error) {
 	}
 	return nil, fmt.Errorf("unknown scheme %q (known: %s, or a directory): %w",
 		l.url.Scheme, strings.Join(knownSchemes(), ", "), kv.ErrInvalid)
+}
+
+// skipProbe takes the one parameter out of u that every provider's location has.
+func skipProbe(u *url.URL) (_ *url.URL, skip bool, err error) {
+	const name = "skip_probe"
+	q := u.Query()
+	if !q.Has(name) {
+		return u, false, nil
+	}
+	if skip, err = strconv.ParseBool(q.Get(name)); err != nil {
+		return nil, false, fmt.Errorf("parameter %s is true or false: %w", name, kv.ErrInvalid)
+	}
+	q.Del(name)
+	out := *u
+	out.RawQuery = q.Encode()
+	return &out, skip, nil
+}
+
+// vouched is a store that is not tried at open.
+type vouched struct{ Store }
+
+func (v vouched) Properties() Properties {
+	p := v.Store.Properties()
+	p.NoProbe = true
+	return p
 }
 
 func knownSchemes() []string {

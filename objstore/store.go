@@ -85,6 +85,8 @@ type Properties struct {
 	MaxPut      int64  // largest body of one Put in bytes, 0 = no limit known
 	UploadParts int64  // part size of Upload in bytes, 0 = not in parts
 	Local       bool   // a request costs neither money nor a network round trip
+	NoProbe     bool   // the user vouches for the store: nobody tries it at open
+	Prices      string // name of the table in objstore/prices that the bill follows; "" = free or unknown
 }
 
 // A Condition limits a Put. The zero value always writes.

@@ -40,7 +40,8 @@ var graph = []layer{
 	// The library. compactor and gc do not know each other, nor do wal and manifest.
 	{"", []string{
 		"compactor", "gc", "cache", "diskcache", "wal", "manifest", "memtable", "sst", "objstore",
-		"objstore/retry", "objstore/limit", "objstore/metered", "objstore/prefix", "internal/...",
+		"objstore/retry", "objstore/limit", "objstore/metered", "objstore/prefix", "objstore/hedge", "objstore/prices", "objstore/probe",
+		"internal/...",
 	}},
 	{"compactor", []string{"cache", "manifest", "sst", "objstore", "internal/..."}},
 	{"gc", []string{"cache", "wal", "manifest", "sst", "objstore", "internal/..."}},
@@ -65,6 +66,7 @@ var onlyBy = map[string][]string{
 	"internal/flatbuf": {"sst", "manifest"},
 	"memtable":         {""},
 	"objstore/faulty":  {"internal/sim/..."},
+	"objstore/deviant": nil,
 	"objstore/delay":   {"cmd/...", "internal/sim/..."},
 	// A provider drags in a cloud SDK: a program that wants one imports it itself.
 	"objstore/s3":         {"objstore/all", "cmd/...", "examples/..."},

@@ -129,5 +129,6 @@ func (s *store) Properties() objstore.Properties {
 		PutID:       true,
 		MaxPut:      maxBlocks * 4000 << 20,
 		UploadParts: s.conf.PartSize,
+		Prices:      "azure",
 	}
 }

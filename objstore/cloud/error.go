@@ -33,6 +33,13 @@ func (e *Error) Unwrap() error { return e.Err }
 // RetryAfter is how long the server asked to wait, 0 when it did not say.
 func (e *Error) RetryAfter() time.Duration { return e.After }
 
+// HTTPStatus is the status of the response, 0 when there was none.
+func (e *Error) HTTPStatus() int { return e.Status }
+
+// Conflict reports whether the server says that another request is in the way. A provider's
+// package decides whether that is worth another attempt; see retry.
+func (e *Error) Conflict() bool { return e.Status == http.StatusConflict }
+
 // Answer returns e as one of objstore's answers: it matches answer and still tells the cause.
 func (e *Error) Answer(answer error) error { return &answered{answer, e} }
 

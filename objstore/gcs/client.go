@@ -125,5 +125,6 @@ func (s *store) Properties() objstore.Properties {
 		PutID:       true,
 		MaxPut:      5 << 40,
 		UploadParts: s.conf.PartSize,
+		Prices:      "gcs",
 	}
 }

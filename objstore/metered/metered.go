@@ -83,6 +83,12 @@ func NewLedgerWithClock(c seam.Clock) *Ledger {
 }
 
 func (l *Ledger) account(cause string) *account {
+	l.mu.RLock()
+	known := l.causes[cause]
+	l.mu.RUnlock()
+	if known != nil {
+		return known
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	a := l.causes[cause]
@@ -141,18 +147,34 @@ func (l *Ledger) Total() Row {
 // New returns inner, with what passes it written down under cause. Several stores may share
 // a cause.
 func New(inner objstore.Store, cause string, l *Ledger) objstore.Store {
-	return &store{Store: inner, clock: l.clock, account: l.account(cause), parts: inner.Properties().UploadParts}
+	return &store{
+		Store: inner, ledger: l, clock: l.clock, cause: cause, account: l.account(cause), parts: inner.Properties().UploadParts,
+	}
 }
+
+// Rebook returns a ctx under which what would be booked under cause from is booked under to:
+// the same store serves a poll and a commit, and a bill should tell them apart.
+func Rebook(ctx context.Context, from, to string) context.Context {
+	return context.WithValue(ctx, rebooking{}, [2]string{from, to})
+}
+
+type rebooking struct{}
 
 type store struct {
 	objstore.Store
+	ledger  *Ledger
 	clock   seam.Clock
+	cause   string
 	account *account
 	parts   int64
 }
 
-func (s *store) done(m method, start time.Time, requests, in, out int64, err error) {
-	c := &s.account[m]
+func (s *store) done(ctx context.Context, m method, start time.Time, requests, in, out int64, err error) {
+	acc := s.account
+	if r, ok := ctx.Value(rebooking{}).([2]string); ok && r[0] == s.cause {
+		acc = s.ledger.account(r[1])
+	}
+	c := &acc[m]
 	c.requests.Add(requests)
 	if in != 0 {
 		c.bytesIn.Add(in)
@@ -175,28 +197,28 @@ func (s *store) done(m method, start time.Time, requests, in, out int64, err err
 func (s *store) Get(ctx context.Context, key string) (objstore.Object, error) {
 	start := s.clock.Now()
 	o, err := s.Store.Get(ctx, key)
-	s.done(get, start, 1, int64(len(o.Body)), 0, err)
+	s.done(ctx, get, start, 1, int64(len(o.Body)), 0, err)
 	return o, err
 }
 
 func (s *store) ReadAt(ctx context.Context, key string, p []byte, off int64) (int, error) {
 	start := s.clock.Now()
 	n, err := s.Store.ReadAt(ctx, key, p, off)
-	s.done(read, start, 1, int64(n), 0, err)
+	s.done(ctx, read, start, 1, int64(n), 0, err)
 	return n, err
 }
 
 func (s *store) Head(ctx context.Context, key string) (objstore.Attributes, error) {
 	start := s.clock.Now()
 	a, err := s.Store.Head(ctx, key)
-	s.done(head, start, 1, 0, 0, err)
+	s.done(ctx, head, start, 1, 0, 0, err)
 	return a, err
 }
 
 func (s *store) Put(ctx context.Context, key string, body []byte, c objstore.Condition) (objstore.Version, error) {
 	start := s.clock.Now()
 	v, err := s.Store.Put(ctx, key, body, c)
-	s.done(put, start, 1, 0, int64(len(body)), err)
+	s.done(ctx, put, start, 1, 0, int64(len(body)), err)
 	return v, err
 }
 
@@ -218,7 +240,7 @@ func (s *store) Upload(ctx context.Context, key string, body io.Reader, c objsto
 	if s.parts > 0 && n > s.parts {
 		requests = 2 + (n+s.parts-1)/s.parts
 	}
-	s.done(upload, start, requests, 0, n, err)
+	s.done(ctx, upload, start, requests, 0, n, err)
 	return v, err
 }
 
@@ -237,7 +259,7 @@ func (r *reader) Read(p []byte) (int, error) {
 func (s *store) Delete(ctx context.Context, key string) error {
 	start := s.clock.Now()
 	err := s.Store.Delete(ctx, key)
-	s.done(del, start, 1, 0, 0, err)
+	s.done(ctx, del, start, 1, 0, 0, err)
 	return err
 }
 
@@ -248,7 +270,7 @@ func (s *store) List(ctx context.Context, prefix, after string) iter.Seq2[objsto
 		start := s.clock.Now()
 		var n int64
 		var failure error
-		defer func() { s.done(list, start, max(1, (n+page-1)/page), 0, 0, failure) }()
+		defer func() { s.done(ctx, list, start, max(1, (n+page-1)/page), 0, 0, failure) }()
 		for a, err := range s.Store.List(ctx, prefix, after) {
 			if failure = err; err == nil {
 				n++

@@ -30,6 +30,9 @@ type Options struct {
 	// OnRetry is told of every failure that is followed by another attempt, before the wait.
 	// It is called from any number of goroutines.
 	OnRetry func(Failure)
+	// Health, when set, is told how the attempts end, and holds requests back while the store
+	// is down. nil: none.
+	Health *Health
 }
 
 // A Failure is one failed attempt.
@@ -83,13 +86,39 @@ func (s *store) request(ctx context.Context, method, key string) *request {
 
 // attempt calls fn under the attempt's deadline.
 func (r *request) attempt(fn func(ctx context.Context) error) error {
+	start, err := r.admit()
+	if err != nil {
+		return err
+	}
 	ctx := r.ctx
 	if d := r.s.o.AttemptTimeout; d > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, d)
 		defer cancel()
 	}
-	return fn(ctx)
+	err = fn(ctx)
+	r.note(start, err)
+	return err
+}
+
+// admit waits while the store is down, unless the caller wants to be told of failures.
+func (r *request) admit() (start time.Time, err error) {
+	h := r.s.o.Health
+	if h == nil {
+		return start, nil
+	}
+	if r.s.o.MaxRetries == 0 {
+		if err := h.admit(r.ctx); err != nil {
+			return start, objstore.NoEffect(fmt.Errorf("%s %s: %w", r.method, r.key, err))
+		}
+	}
+	return h.env.Clock.Now(), nil
+}
+
+func (r *request) note(start time.Time, err error) {
+	if h := r.s.o.Health; h != nil {
+		h.note(r.ctx, start, err)
+	}
 }
 
 // do attempts fn until it succeeds or its error is final.
@@ -234,16 +263,20 @@ func (s *store) List(ctx context.Context, prefix, after string) iter.Seq2[objsto
 		r := s.request(ctx, "list", prefix)
 		after := after
 		for {
-			var failure error
-			for a, err := range s.Store.List(ctx, prefix, after) {
-				if err != nil {
-					failure = err
-					break
+			start, failure := r.admit()
+			if failure == nil {
+				for a, err := range s.Store.List(ctx, prefix, after) {
+					if err != nil {
+						failure = err
+						break
+					}
+					after, r.failed = a.Key, 0
+					if !yield(a, nil) {
+						r.note(start, nil)
+						return
+					}
 				}
-				after, r.failed = a.Key, 0
-				if !yield(a, nil) {
-					return
-				}
+				r.note(start, failure)
 			}
 			if failure == nil {
 				return

@@ -16,6 +16,7 @@ import (
 //	refused              HEAD                                       open: unknown; else refused
 //	no clear answer      now open: wait, HEAD                       now open: wait, send again
 //	nothing was written  wait, send again                           wait, send again
+//	a conflict, again    wait, HEAD                                 wait, HEAD
 //
 //	HEAD says            create                                     update from version v
 //	our id               done, with the version it tells            done
@@ -68,7 +69,10 @@ func (r *request) write(c objstore.Condition, send writeFunc) (v objstore.Versio
 			if err := r.again(err); err != nil {
 				return "", r.lost(open, err)
 			}
-			if !keepsID || !open {
+			// A conflict that stays is looked into as well: some servers answer so where they
+			// should refuse, and would go on for ever.
+			stuck := !open && conflicts(err) && r.failed >= stuckAfter
+			if !stuck && (!keepsID || !open) {
 				continue
 			}
 		}
@@ -84,6 +88,14 @@ func (r *request) write(c objstore.Condition, send writeFunc) (v objstore.Versio
 			}
 		}
 	}
+}
+
+// stuckAfter is how many conflicts in a row are taken for requests that pass each other.
+const stuckAfter = 2
+
+func conflicts(err error) bool {
+	var c interface{ Conflict() bool }
+	return errors.As(err, &c) && c.Conflict()
 }
 
 var errVanished = errors.New("the store refused a conditional put, and nothing is there that it could have refused it for")

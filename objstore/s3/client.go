@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
-	"sync/atomic"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
@@ -34,8 +33,7 @@ type store struct {
 	bktKey  *bool
 	sum     types.ChecksumAlgorithm
 	headers []func(*s3.Options)
-	// probe says which kinds of condition are still to be seen working.
-	probe struct{ absent, version atomic.Bool }
+	prices  string // the table of this server
 }
 
 // New returns the store of a bucket. It looks for keys, and fails when there are none; the
@@ -73,13 +71,13 @@ func New(ctx context.Context, c Config) (objstore.Store, error) {
 			o.APIOptions = append(o.APIOptions, smithyhttp.SetHeaderValue("X-Amz-Request-Payer", "requester"))
 		}
 	})
-	amazon := true
+	tariff := prices(c.Bucket, "")
 	if ep := api.Options().BaseEndpoint; ep != nil {
 		u, err := c.HTTP.CheckEndpoint(*ep, "AWS_ALLOW_HTTP=true (?allow_http=true)")
 		if err != nil {
 			return nil, fmt.Errorf("s3: %w", err)
 		}
-		amazon = strings.HasSuffix(u.Hostname(), ".amazonaws.com") || strings.HasSuffix(u.Hostname(), ".amazonaws.com.cn")
+		tariff = prices(c.Bucket, u.Hostname())
 	}
 	if p := api.Options().Credentials; !c.SkipSignature {
 		if p == nil {
@@ -101,9 +99,23 @@ func New(ctx context.Context, c Config) (objstore.Store, error) {
 		s.bktKey = aws.Bool(true)
 	}
 	s.headers = customerKey(c.CustomerKey)
-	s.probe.absent.Store(!amazon && !c.NoProbe)
-	s.probe.version.Store(!amazon && !c.NoProbe)
+	s.prices = tariff
 	return s, nil
+}
+
+// prices names the table of objstore/prices for a bucket on a host, "" for Amazon's own. A
+// server that is nobody's product costs nothing by the request.
+func prices(bucket, host string) string {
+	switch host = strings.ToLower(host); {
+	case host == "", strings.HasSuffix(host, ".amazonaws.com"), strings.HasSuffix(host, ".amazonaws.com.cn"):
+		if strings.HasSuffix(bucket, "--x-s3") {
+			return "s3-express"
+		}
+		return "s3"
+	case strings.HasSuffix(host, ".r2.cloudflarestorage.com"):
+		return "r2"
+	}
+	return ""
 }
 
 // load runs the SDK's own search for region and credentials.
@@ -165,5 +177,7 @@ func (s *store) Properties() objstore.Properties {
 		PutID:       true,
 		MaxPut:      5 << 40,
 		UploadParts: s.conf.PartSize,
+		NoProbe:     s.conf.NoProbe,
+		Prices:      s.prices,
 	}
 }

@@ -58,10 +58,9 @@ type Config struct {
 	// NoConditionalPut says that the server does not honour conditions. The engine cannot
 	// write then.
 	NoConditionalPut bool
-	// NoProbe trusts a server other than Amazon's to honour conditions. By default the first
-	// conditional put of each kind that succeeded is sent once more, byte for byte: it must
-	// be refused. Servers that ignore conditions exist, and two writers on one of them would
-	// destroy the database in silence.
+	// NoProbe vouches for the server: opening a database does not try what it can do (see
+	// package objstore/probe). Servers that ignore conditions exist, and two writers on one of
+	// them would destroy the database in silence.
 	NoProbe bool
 
 	// Multipart is the size above which Put sends a body in parts. Default 16 MiB.

@@ -16,7 +16,6 @@ var (
 	errOrder   = errors.New("the server does not list keys in the order of their bytes (a directory bucket?)")
 	errNoToken = errors.New("the server broke off a listing without saying where to go on")
 	errNoETag  = errors.New("the server answered without an ETag")
-	errIgnored = errors.New("the server ignores the condition of a put: two writers would overwrite each other")
 )
 
 // parse reads what the SDK says of a failed request.

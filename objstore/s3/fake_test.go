@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -18,6 +19,7 @@ import (
 
 	"github.com/slatedb/slatedb-go/objstore"
 	"github.com/slatedb/slatedb-go/objstore/cloud"
+	"github.com/slatedb/slatedb-go/objstore/deviant"
 	"github.com/slatedb/slatedb-go/objstore/s3"
 )
 
@@ -33,6 +35,8 @@ type fake struct {
 	// drop breaks the connection off after the effect, instead of answering.
 	drop     func(kind string) bool
 	careless bool // ignores conditions
+	kind     deviant.Kind
+	listed   map[string]bool // for a stale list
 }
 
 type fakeObject struct {
@@ -85,8 +89,11 @@ func fail(w http.ResponseWriter, status int, code string) {
 func (f *fake) refused(w http.ResponseWriter, r *http.Request) bool {
 	o, found := f.objects[r.URL.Path]
 	switch match := r.Header.Get("If-Match"); {
-	case f.careless:
+	case f.careless, f.kind == deviant.IgnoresIfAbsent && match == "", f.kind == deviant.IgnoresIfVersion && match != "",
+		f.kind == deviant.UpdatesMissing && match != "" && !found:
 		return false
+	case f.kind == deviant.Conflicts && (r.Header.Get("If-None-Match") == "*" && found || match != "" && match != o.etag):
+		fail(w, 409, "ConditionalRequestConflict")
 	case r.Header.Get("If-None-Match") == "*" && found, match != "" && found && match != o.etag:
 		fail(w, 412, "PreconditionFailed")
 	case match != "" && !found:
@@ -108,6 +115,9 @@ func (f *fake) serve(w http.ResponseWriter, r *http.Request, kind string) {
 			return
 		}
 		o := fakeObject{body, fmt.Sprintf(`"%x"`, md5.Sum(body)), r.Header.Get(metaHeader)}
+		if f.kind == deviant.NoMetadata {
+			o.putID = ""
+		}
 		f.objects[key] = o
 		w.Header().Set("ETag", o.etag)
 	case "create":
@@ -155,11 +165,58 @@ func (f *fake) serve(w http.ResponseWriter, r *http.Request, kind string) {
 		if o.putID != "" {
 			w.Header().Set(metaHeader, o.putID)
 		}
+		switch f.kind {
+		case deviant.ShortBodies:
+			if r.Method == "GET" {
+				w.Header().Set("Content-Length", strconv.Itoa(len(o.body)))
+				w.WriteHeader(200)
+				_, _ = w.Write(o.body[:len(o.body)/2])
+				w.(http.Flusher).Flush()
+				panic(http.ErrAbortHandler)
+			}
+		case deviant.WholeForRange:
+			r.Header.Del("Range")
+		}
 		http.ServeContent(w, r, "", time.Unix(1, 0), bytes.NewReader(o.body))
+	case "list":
+		f.list(w, r)
 	case "delete":
 		delete(f.objects, key)
 		w.WriteHeader(204)
 	}
+}
+
+// list is ListObjectsV2 in pages of two.
+func (f *fake) list(w http.ResponseWriter, r *http.Request) {
+	q, root := r.URL.Query(), "/bucket/"
+	after := max(q.Get("start-after"), q.Get("continuation-token"))
+	seen := f.listed
+	if after == "" || q.Get("continuation-token") == "" {
+		f.listed = map[string]bool{}
+		for k := range f.objects {
+			f.listed[k] = true
+		}
+	}
+	var keys []string
+	for k := range f.objects {
+		key := strings.TrimPrefix(k, root)
+		if strings.HasPrefix(key, q.Get("prefix")) && key > after && (f.kind != deviant.StaleList || seen[k]) {
+			keys = append(keys, key)
+		}
+	}
+	slices.Sort(keys)
+	const page = 2
+	more := len(keys) > page
+	keys = keys[:min(page, len(keys))]
+	fmt.Fprintf(w, `<ListBucketResult><IsTruncated>%v</IsTruncated>`, more)
+	for _, k := range keys {
+		o := f.objects[root+k]
+		fmt.Fprintf(w, `<Contents><Key>%s</Key><Size>%d</Size><ETag>%s</ETag><LastModified>2025-01-01T00:00:00Z</LastModified></Contents>`, k, len(o.body), o.etag)
+	}
+	if more {
+		fmt.Fprintf(w, `<NextContinuationToken>%s</NextContinuationToken>`, keys[page-1])
+	}
+	fmt.Fprint(w, `</ListBucketResult>`)
 }
 
 func (f *fake) count(kind string) (n int) {

@@ -17,6 +17,8 @@ import (
 	"github.com/slatedb/slatedb-go/internal/kv"
 	"github.com/slatedb/slatedb-go/objstore"
 	"github.com/slatedb/slatedb-go/objstore/cloud"
+	"github.com/slatedb/slatedb-go/objstore/deviant"
+	"github.com/slatedb/slatedb-go/objstore/probe"
 	"github.com/slatedb/slatedb-go/objstore/retry"
 	"github.com/slatedb/slatedb-go/objstore/s3"
 )
@@ -372,40 +374,53 @@ type errReader struct{ err error }
 
 func (e errReader) Read([]byte) (int, error) { return 0, e.err }
 
-func TestProbe(t *testing.T) {
-	ctx := t.Context()
-	probing := func(c *s3.Config) { c.NoProbe = false }
-	t.Run("an honest server", func(t *testing.T) {
-		f, s := open(t, probing)
-		v, err := s.Put(ctx, "a", []byte("1"), objstore.IfAbsent())
-		require.NoError(t, err)
-		assert.Equal(t, 2, f.count("put"))
-		_, err = s.Put(ctx, "b", nil, objstore.IfAbsent())
-		require.NoError(t, err)
-		assert.Equal(t, 3, f.count("put"), "proven once")
-		_, err = s.Put(ctx, "a", []byte("2"), objstore.IfVersion(v))
-		require.NoError(t, err)
-		assert.Equal(t, 5, f.count("put"), "an update is proven by itself")
-		_, err = s.Put(ctx, "c", nil, objstore.Always)
-		require.NoError(t, err)
-		assert.Equal(t, 6, f.count("put"))
-	})
-	t.Run("a careless server", func(t *testing.T) {
-		f, s := open(t, probing)
-		f.careless = true
-		_, err := s.Put(ctx, "a", []byte("1"), objstore.IfAbsent())
-		require.ErrorIs(t, err, objstore.ErrNotSupported)
-		assert.ErrorContains(t, err, "ignores the condition")
-		_, err = s.Put(ctx, "a", []byte("2"), objstore.IfVersion("v"))
-		require.ErrorIs(t, err, objstore.ErrNotSupported)
-	})
-	t.Run("told that there are no conditions", func(t *testing.T) {
-		f, s := open(t, func(c *s3.Config) { c.NoConditionalPut = true })
-		_, err := s.Put(ctx, "a", nil, objstore.IfAbsent())
-		require.ErrorIs(t, err, objstore.ErrNotSupported)
-		assert.Empty(t, f.requests)
-		assert.False(t, s.Properties().IfAbsent)
-	})
+// TestJ4_DeviantServers: the same traits as in package probe's test, on the wire.
+func TestJ4_DeviantServers(t *testing.T) {
+	refused := map[deviant.Kind]probe.Capability{
+		deviant.IgnoresIfAbsent: probe.CreateIfAbsent, deviant.IgnoresIfVersion: probe.UpdateIfMatch,
+		deviant.UpdatesMissing: probe.UpdateIfMatch, deviant.ShortBodies: probe.WholeBody, deviant.StaleList: probe.ListAfterWrite,
+		deviant.WholeForRange: probe.RangeRead, deviant.NoMetadata: probe.Metadata,
+	}
+	for _, k := range append(deviant.Kinds(), deviant.Honest) {
+		t.Run(k.String(), func(t *testing.T) {
+			f, s := open(t, nil)
+			f.kind = k
+			rep, err := probe.Run(t.Context(), s, &probe.Options{Path: "db", Retry: &retry.Options{Min: time.Millisecond, Max: time.Millisecond}})
+			require.NoError(t, err)
+			assert.Empty(t, f.objects, "the probe cleans up")
+			var e *probe.Error
+			if want, bad := refused[k]; bad {
+				require.ErrorAs(t, rep.Err(), &e)
+				assert.Equal(t, want, e.Capability, "%+v", rep)
+			} else {
+				require.NoError(t, rep.Err())
+			}
+		})
+	}
+}
+
+func TestProbeSettings(t *testing.T) {
+	f, s := open(t, func(c *s3.Config) { c.NoConditionalPut = true })
+	_, err := s.Put(t.Context(), "a", nil, objstore.IfAbsent())
+	require.ErrorIs(t, err, objstore.ErrNotSupported)
+	assert.Empty(t, f.requests)
+	assert.False(t, s.Properties().IfAbsent)
+	_, s = open(t, func(c *s3.Config) { c.NoProbe = true })
+	assert.True(t, s.Properties().NoProbe)
+	assert.Empty(t, s.Properties().Prices, "a server of one's own")
+	t.Setenv("AWS_ACCESS_KEY_ID", "id")
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "secret")
+	for loc, want := range map[string]string{
+		"s3://b/db?region=eu-west-1": "s3", "s3://b--use1-az4--x-s3/db": "s3-express",
+		"https://acc.r2.cloudflarestorage.com/b/db?skip_probe=true": "r2", "s3://b/db?endpoint=https://minio:9000": "",
+	} {
+		s, err := objstore.Open(t.Context(), loc)
+		require.NoError(t, err, loc)
+		assert.Equal(t, want, s.Properties().Prices, loc)
+		assert.Equal(t, strings.Contains(loc, "skip_probe"), s.Properties().NoProbe, loc)
+	}
+	_, err = objstore.Open(t.Context(), "s3://b/db?skip_probe=perhaps")
+	require.ErrorIs(t, err, kv.ErrInvalid)
 }
 
 func TestPutDoesNotReadTheBodyAfterwards(t *testing.T) {

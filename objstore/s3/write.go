@@ -2,7 +2,6 @@ package s3
 
 import (
 	"context"
-	"errors"
 	"io"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -18,7 +17,7 @@ func (s *store) Put(ctx context.Context, key string, body []byte, c objstore.Con
 		return "", err
 	}
 	if int64(len(body)) <= s.conf.Multipart {
-		return s.putProbed(ctx, "put", key, body, c)
+		return s.put(ctx, "put", key, body, c)
 	}
 	parts := s.parts()
 	// A body of known length always fits: its parts grow.
@@ -40,7 +39,7 @@ func (s *store) Upload(ctx context.Context, key string, body io.Reader, c objsto
 		return "", objstore.NoEffect(cloud.Fail("upload", key, err))
 	}
 	if whole {
-		return s.putProbed(ctx, "upload", key, first, c)
+		return s.put(ctx, "upload", key, first, c)
 	}
 	return s.multipart(ctx, "upload", key, c, func(ctx context.Context, send cloud.PartFunc) (int, error) {
 		return parts.SendStream(ctx, first, body, send)
@@ -99,36 +98,4 @@ func headers(c objstore.Condition) (ifNoneMatch, ifMatch *string) {
 		return nil, quoted(v)
 	}
 	return nil, nil
-}
-
-// maxProbe is the largest body that is sent a second time as a proof. Manifests and fences
-// are far smaller.
-const maxProbe = 1 << 20
-
-// putProbed is put, and the first time that a condition held also the proof that it can fail:
-// the same request again, which must be refused. On a server that does not refuse it, the
-// second took the place of the first with the same bytes and the same put-id, so nothing
-// is lost but the illusion.
-func (s *store) putProbed(ctx context.Context, op, key string, body []byte, c objstore.Condition) (objstore.Version, error) {
-	v, err := s.put(ctx, op, key, body, c)
-	if err != nil || c.IsAlways() || len(body) > maxProbe {
-		return v, err
-	}
-	pending := &s.probe.absent
-	if old, update := c.OldVersion(); update {
-		if old == v {
-			return v, nil // the same bytes again; the condition still holds
-		}
-		pending = &s.probe.version
-	}
-	if !pending.Load() {
-		return v, nil
-	}
-	switch _, err := s.put(ctx, op, key, body, c); {
-	case err == nil:
-		return "", objstore.Permanent(cloud.Fail(op, key, errors.Join(errIgnored, objstore.ErrNotSupported)))
-	case errors.Is(err, objstore.ErrPrecondition):
-		pending.Store(false)
-	}
-	return v, nil // proven, or left to the next
 }
