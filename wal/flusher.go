@@ -198,7 +198,7 @@ func (w *Writer) acknowledge(id uint64, seq kv.Seq) {
 	if w.noGather {
 		w.gather = 0
 	}
-	w.until = w.env.Clock.Now().Add(w.puts.usual() / gatherShare)
+	w.until = w.env.Clock.Now().Add(min(w.puts.usual()/gatherShare, maxGather))
 }
 
 // seal makes the object. One chunk becomes the object in place; several are put together

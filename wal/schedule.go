@@ -59,6 +59,10 @@ func (d *demand) gathering(now time.Time) bool {
 // gatherShare of the usual PUT time is what gathering may cost at most.
 const gatherShare = 20 // 5 %
 
+// maxGather bounds it besides: a PUT that took the minutes of an outage is no usual one, but
+// of the first few it may be the median.
+const maxGather = 50 * time.Millisecond
+
 // putTimes remembers recent PUTs. Their median is the usual time: an average would let one
 // stalled request stretch the gathering of many uploads.
 type putTimes struct {
