@@ -70,7 +70,7 @@ type streams struct {
 func commands() []*command {
 	return []*command{
 		getCommand, scanCommand, putCommand, deleteCommand, loadCommand,
-		statsCommand, verifyCommand, sstDumpCommand, walDumpCommand,
+		statsCommand, probeCommand, verifyCommand, sstDumpCommand, walDumpCommand,
 		readManifestCommand, listManifestsCommand, manifestDiffCommand,
 		readCompactionsCommand, listCompactionsCommand, readCompactionCommand,
 		seqToTSCommand, tsToSeqCommand, configCommand,

@@ -14,6 +14,8 @@ import (
 	"github.com/slatedb/slatedb-go/internal/seam"
 	"github.com/slatedb/slatedb-go/manifest"
 	"github.com/slatedb/slatedb-go/objstore"
+	"github.com/slatedb/slatedb-go/objstore/metered"
+	"github.com/slatedb/slatedb-go/objstore/prices"
 )
 
 var statsCommand = &command{
@@ -30,8 +32,9 @@ example:
   slatedb stats --json ./orders`,
 	flags: func(fs *flag.FlagSet) func(context.Context, *streams, []string) error {
 		asJSON := fs.Bool("json", false, "print one JSON object")
+		table := fs.String("prices", "", "price `table` for the cost: "+strings.Join(prices.Names(), ", ")+"; by default the provider's")
 		return func(ctx context.Context, io *streams, args []string) error {
-			s, err := collectStats(ctx, args[0])
+			s, err := collectStats(ctx, args[0], *table)
 			if err != nil {
 				return err
 			}
@@ -72,6 +75,27 @@ type statsReport struct {
 		List  int64 `json:"list"`
 		Bytes int64 `json:"bytes"`
 	} `json:"requests"`
+	// Cost is absent where nothing is charged or nothing is known.
+	Cost *costStats `json:"cost,omitempty"`
+
+	walSpan struct {
+		first, last time.Time
+		objects     int
+		bytes       int64
+	}
+}
+
+// costStats are US dollars by a price table.
+type costStats struct {
+	Prices string `json:"prices"` // name of the table
+	Date   string `json:"date"`   // when it was written down
+	// StorageMonth is for keeping all objects, what waits for the collector included.
+	StorageMonth float64 `json:"storage_usd_month"`
+	// WALMonth is for the log's PUTs, at the pace at which the objects that are there were
+	// written; 0 with fewer than two of them.
+	WALMonth float64 `json:"wal_puts_usd_month"`
+	// ThisCommand is for the requests of this look.
+	ThisCommand float64 `json:"this_command_usd"`
 }
 
 // treeStats is one tree: the whole database, or one segment of it.
@@ -111,10 +135,15 @@ type objectStats struct {
 	Bytes   int64  `json:"bytes"`
 }
 
-func collectStats(ctx context.Context, location string) (*statsReport, error) {
+func collectStats(ctx context.Context, location, table string) (*statsReport, error) {
 	store, root, err := objstore.Resolve(ctx, location)
 	if err != nil {
 		return nil, err
+	}
+	if table == "" {
+		table = store.Properties().Prices
+	} else if _, known := prices.For(table); !known {
+		return nil, usagef("there is no price table %q; want %s", table, strings.Join(prices.Names(), ", "))
 	}
 	counted := &countingStore{Store: store}
 	s := &statsReport{Location: shown(location), Checkpoints: []checkpointStats{}, Objects: []objectStats{}, Parents: []parentStats{}}
@@ -128,7 +157,29 @@ func collectStats(ctx context.Context, location string) (*statsReport, error) {
 	}
 	s.Requests.Get, s.Requests.Head, s.Requests.List = counted.gets.Load(), counted.heads.Load(), counted.lists.Load()
 	s.Requests.Bytes = counted.bytes.Load()
+	s.addCost(table)
 	return s, nil
+}
+
+func (s *statsReport) addCost(table string) {
+	t, ok := prices.For(table)
+	if !ok {
+		return
+	}
+	c := &costStats{Prices: t.Name, Date: prices.Date}
+	for _, o := range s.Objects {
+		c.StorageMonth += t.Storage(o.Bytes)
+	}
+	if span := s.walSpan.last.Sub(s.walSpan.first); s.walSpan.objects > 1 && span > 0 {
+		rows := []metered.Row{{Method: "put", Requests: int64(s.walSpan.objects - 1), BytesOut: s.walSpan.bytes}}
+		e := t.Estimate(rows, span)
+		c.WALMonth = e.Requests + e.Transfer
+	}
+	c.ThisCommand = t.Cost([]metered.Row{
+		{Method: "get", Requests: s.Requests.Get, BytesIn: s.Requests.Bytes}, {Method: "head", Requests: s.Requests.Head},
+		{Method: "list", Requests: s.Requests.List},
+	}).Requests
+	s.Cost = c
 }
 
 func (s *statsReport) addManifest(m *manifest.Manifest) {
@@ -194,18 +245,28 @@ func (s *statsReport) addObjects(ctx context.Context, store objstore.Store, root
 		s.Objects[i].Objects++
 		s.Objects[i].Bytes += a.Size
 		if kind == "wal" {
-			s.addWAL(name, a.Size)
+			s.addWAL(name, a)
 		}
 	}
 	return nil
 }
 
 // addWAL notes the id of one log object; "00000000000000000007.sst" is 7.
-func (s *statsReport) addWAL(name string, size int64) {
+func (s *statsReport) addWAL(name string, a objstore.Attributes) {
+	size := a.Size
 	digits, ok := strings.CutSuffix(name, ".sst")
 	id, err := strconv.ParseUint(digits, 10, 64)
 	if !ok || err != nil {
 		return
+	}
+	w := &s.walSpan
+	w.objects++
+	w.bytes += size
+	if w.first.IsZero() || a.Modified.Before(w.first) {
+		w.first = a.Modified
+	}
+	if a.Modified.After(w.last) {
+		w.last = a.Modified
 	}
 	if s.WAL.First == 0 || id < s.WAL.First {
 		s.WAL.First = id
@@ -254,5 +315,9 @@ func (s *statsReport) print(out io.Writer) error {
 	}
 	fmt.Fprintf(w, "requests\tget %d, head %d, list %d, %s read\n",
 		s.Requests.Get, s.Requests.Head, s.Requests.List, bytesText(s.Requests.Bytes))
+	if c := s.Cost; c != nil {
+		fmt.Fprintf(w, "cost\t$%.2f a month to keep, $%.2f a month for log writes at their pace; prices of %s, %s\n",
+			c.StorageMonth, c.WALMonth, c.Prices, c.Date)
+	}
 	return w.Flush()
 }
