@@ -276,18 +276,20 @@ func TestTheBillAtThreeLoads(t *testing.T) {
 		gap      time.Duration // between two writes
 		span     time.Duration
 		noWait   bool
+		flushGap time.Duration
 		min, max float64 // dollars a month
 	}{
-		{"idle", 0, time.Hour, false, 0, 1},
-		{"100 a second, waited for", 10 * time.Millisecond, time.Minute, false, 0, 700},
-		{"100 a second, not waited for", 10 * time.Millisecond, time.Minute, true, 0, 200},
-		{"10,000 a second, not waited for", 100 * time.Microsecond, 20 * time.Second, true, 0, 300},
+		{"idle", 0, time.Hour, false, 0, 0.1, 0.25},
+		{"100 a second, waited for", 10 * time.Millisecond, time.Minute, false, 0, 500, 700},
+		{"100 a second, waited for, a gap of 1s", 10 * time.Millisecond, time.Minute, false, time.Second, 10, 30},
+		{"100 a second, not waited for", 10 * time.Millisecond, time.Minute, true, 0, 110, 160},
+		{"10,000 a second, not waited for", 100 * time.Microsecond, 20 * time.Second, true, 0, 110, 180},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				ctx := t.Context()
 				slow := delay.New(objstore.NewMemory(), delay.Options{Get: 10 * time.Millisecond, Put: 20 * time.Millisecond, List: 20 * time.Millisecond})
-				db, err := Open(ctx, "db", &Options{Store: slow, Logger: cloudQuiet(), SkipProbe: true, Prices: &s3})
+				db, err := Open(ctx, "db", &Options{Store: slow, Logger: cloudQuiet(), SkipProbe: true, Prices: &s3, MinFlushGap: c.flushGap})
 				require.NoError(t, err)
 				defer db.Close(ctx)
 				_, before := cloudRequests(db.Metrics())
@@ -308,6 +310,10 @@ func TestTheBillAtThreeLoads(t *testing.T) {
 				by, total := cloudRequests(db.Metrics())
 				usd, ok := db.Metrics().Value("slatedb.object_store.estimated_monthly_cost_usd", "prices", "s3")
 				require.True(t, ok)
+				for _, name := range prices.Names() {
+					p, _ := prices.For(name)
+					t.Logf("%s: $%.2f", name, p.Estimate(db.ledger.Snapshot(), time.Since(start)).Requests)
+				}
 				t.Logf("%s: %.0f requests in %v, by cause %v, $%.2f a month", c.name, total-before, c.span, by, usd)
 				assert.Greater(t, usd, c.min)
 				assert.Less(t, usd, c.max)

@@ -354,7 +354,7 @@ func TestEveryCommand(t *testing.T) {
 		"get": {absent, "k"}, "delete": {absent, "k"}, "sst dump": {absent, "01J9Z5Y6C3W6M1V8R7Q0K2N4PB"},
 		"manifest diff": {absent, "1", "2"}, "read-compaction": {absent, "01J9Z5Y6C3W6M1V8R7Q0K2N4PB"},
 		"seq-to-ts": {absent, "1"}, "ts-to-seq": {absent, "1"}, "refresh-checkpoint": {absent, id}, "delete-checkpoint": {absent, id},
-		"clone": {absent, "copy"}, "schedule-garbage-collection": nil, "bench": nil, "put": nil, "load": nil, "wal dump": nil, "delete-db": nil, "config": nil,
+		"clone": {absent, "copy"}, "schedule-garbage-collection": nil, "bench": nil, "put": nil, "load": nil, "wal dump": nil, "delete-db": nil, "probe": nil, "config": nil,
 	}
 	for _, c := range commands() {
 		words := strings.Fields(c.name)
