@@ -114,7 +114,7 @@ func (h *handle) probe(ctx context.Context) error {
 // cost adds the estimate of the bill to a snapshot: what the requests so far come to in a
 // month at the same pace. Storage is not in it, since a handle does not know what else is
 // there; slatedb stats tells it.
-func (h *handle) cost(add func(name string, v float64, labels ...string)) {
+func (h *handle) cost(m *Metrics) {
 	t := h.conf.Prices
 	if t == nil {
 		found, ok := prices.For(h.raw.Properties().Prices)
@@ -125,5 +125,7 @@ func (h *handle) cost(add func(name string, v float64, labels ...string)) {
 	}
 	elapsed := h.conf.env.Clock.Now().Sub(h.born)
 	e := t.Estimate(h.ledger.Snapshot(), elapsed)
-	add("slatedb.object_store.estimated_monthly_cost_usd", e.Requests+e.Transfer, "prices", t.Name)
+	m.all = append(m.all, Metric{
+		Name: "slatedb.object_store.estimated_monthly_cost_usd", Labels: []string{"prices", t.Name}, Value: e.Requests + e.Transfer,
+	})
 }

@@ -229,17 +229,21 @@ func TestJ6_NoCallOutlivesItsContext(t *testing.T) {
 			require.NoError(t, db.Put(t.Context(), []byte("k"), []byte("v")))
 			require.NoError(t, db.FlushWithOptions(t.Context(), &FlushOptions{Type: FlushMemtable}))
 			f.Script(faulty.Rule{Kind: kind})
-			for name, call := range map[string]func(ctx context.Context) error{
-				"get":     func(ctx context.Context) error { _, err := db.Get(ctx, []byte("k")); return err },
-				"put":     func(ctx context.Context) error { return db.Put(ctx, []byte("k"), nil) },
-				"flush":   func(ctx context.Context) error { return db.FlushWithOptions(ctx, &FlushOptions{Type: FlushMemtable}) },
-				"refresh": db.RefreshManifest,
-				"open":    func(ctx context.Context) error { _, err := Open(ctx, "db", o); return err },
-				"reader": func(ctx context.Context) error {
+			for _, c := range []struct {
+				name string
+				call func(ctx context.Context) error
+			}{
+				{"get", func(ctx context.Context) error { _, err := db.Get(ctx, []byte("k")); return err }},
+				{"put", func(ctx context.Context) error { return db.Put(ctx, []byte("k"), nil) }},
+				{"flush", func(ctx context.Context) error { return db.FlushWithOptions(ctx, &FlushOptions{Type: FlushMemtable}) }},
+				{"refresh", db.RefreshManifest},
+				{"open", func(ctx context.Context) error { _, err := Open(ctx, "db", o); return err }},
+				{"reader", func(ctx context.Context) error {
 					_, err := OpenReader(ctx, "db", &ReaderOptions{Store: f, Logger: cloudQuiet()})
 					return err
-				},
+				}},
 			} {
+				name, call := c.name, c.call
 				ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 				start := time.Now()
 				err := call(ctx)

@@ -73,6 +73,7 @@ func (db *DB) initGauges() {
 func (h *handle) metrics() Metrics {
 	m := h.stats.snapshot()
 	m.all = append(m.all, h.derived()...)
+	h.cost(&m)
 	return m
 }
 
@@ -95,6 +96,5 @@ func (h *handle) derived() (out []Metric) {
 		add("slatedb.object_store.bytes_written", float64(r.BytesOut), "component", r.Cause, "api", r.Method)
 	}
 	h.diskCounters(add)
-	h.cost(add)
 	return out
 }
