@@ -520,6 +520,10 @@ func (f *flusher) publish(ctx context.Context, jobs []*flushJob) error {
 	if db.wal == nil {
 		db.durable.Advance(last) // before who waits for the flush goes on to read
 	}
+	for _, j := range jobs { // likewise
+		db.stats.memtableFlushes.add(1)
+		db.stats.l0Installs.add(uint64(len(j.tables)))
+	}
 	f.l0Seq.Advance(last)
 	f.mu.Lock()
 	f.mu.jobs = f.mu.jobs[len(jobs):]
@@ -529,8 +533,6 @@ func (f *flusher) publish(ctx context.Context, jobs []*flushJob) error {
 	post(db.grown)
 	now := db.conf.env.Clock.Now()
 	for _, j := range jobs {
-		db.stats.memtableFlushes.add(1)
-		db.stats.l0Installs.add(uint64(len(j.tables)))
 		emit(db, db.conf.EventListener.MemtableFlushed, FlushInfo{
 			Tables: len(j.tables), Bytes: j.bytes, Rows: j.rows, LastSeq: uint64(j.mem.lastSeq), Duration: now.Sub(j.start),
 		})

@@ -34,21 +34,23 @@ func (h *handle) report() {
 	}
 	r.busy = true
 	r.mu.Unlock()
-	// Twice at most: a recorder that reads the database changes figures by being told.
-	for range 2 {
+	// A few times at most: a recorder that refreshes the database asks for more by being told.
+	for n := 1; ; n++ {
 		h.tellChanged()
 		r.mu.Lock()
-		more := r.again
+		if !r.again || n == maxReports {
+			// Under the lock that again was looked at with: whoever comes next must not find
+			// somebody busy who does not look again.
+			r.busy = false
+			r.mu.Unlock()
+			return
+		}
 		r.again = false
 		r.mu.Unlock()
-		if !more {
-			break
-		}
 	}
-	r.mu.Lock()
-	r.busy = false
-	r.mu.Unlock()
 }
+
+const maxReports = 8
 
 // tellChanged belongs to whoever has set busy.
 func (h *handle) tellChanged() {

@@ -283,7 +283,7 @@ func (db *DB) start(walStore objstore.Store) {
 	if !c.DisableWAL {
 		db.wal = wal.NewWriter(walStore, db.fence+1, db.lastSeq, wal.Options{
 			Root: db.path, Codec: c.Compression, Transformer: c.BlockTransformer, FlushInterval: c.FlushInterval,
-			MinFlushGap: c.MinFlushGap, MaxObjectBytes: c.L0SSTSizeBytes, Env: c.env, OnUploaded: db.walUploaded,
+			MinFlushGap: c.MinFlushGap, MaxObjectBytes: c.L0SSTSizeBytes, Env: c.env, OnStored: db.walStored, OnUploaded: db.walUploaded,
 		})
 		db.durable = db.wal.Durable()
 	} else {

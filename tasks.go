@@ -206,11 +206,15 @@ func (db *DB) walPosition() uint64 {
 	return id
 }
 
-// walUploaded is told about each stored WAL object.
+// walStored counts each stored WAL object before its writers go on.
+func (db *DB) walStored(bytes int) {
+	db.stats.walUploads.add(1)
+	db.stats.walBytes.add(uint64(bytes))
+}
+
+// walUploaded is told about each stored WAL object, after its rows are acknowledged.
 func (db *DB) walUploaded(u wal.Uploaded) {
 	db.bounds.uploaded(u.ID, u.LastSeq)
-	db.stats.walUploads.add(1)
-	db.stats.walBytes.add(uint64(u.Bytes))
 	db.changed.signal()
 	emit(db, db.conf.EventListener.WALUploaded, WALInfo{ID: u.ID, LastSeq: uint64(u.LastSeq), Bytes: int64(u.Bytes), Duration: u.Duration})
 	// Replay stays bounded also when rows are few and objects many.

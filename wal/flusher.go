@@ -152,7 +152,11 @@ func (w *Writer) park(ctx context.Context, d time.Duration, timed bool) {
 // upload stores one segment and acknowledges it.
 func (w *Writer) upload(ctx context.Context, s *segment) error {
 	w.lastStart, w.busy = w.env.Clock.Now(), true
-	defer w.buf.recycle(s)
+	defer func() {
+		if s != nil {
+			w.buf.recycle(s)
+		}
+	}()
 	id := w.next
 	name := sst.WALID(id).Object(w.opt.Root)
 	body, err := w.seal(s)
@@ -175,9 +179,15 @@ func (w *Writer) upload(ctx context.Context, s *segment) error {
 	w.env.Point("wal.before-ack")
 	w.next++
 	w.puts.add(took)
-	w.acknowledge(id, s.last)
+	if w.opt.OnStored != nil {
+		w.opt.OnStored(len(body))
+	}
+	last, size := s.last, len(body)
+	w.buf.recycle(s) // before the release: who is acknowledged finds its memory given back
+	s = nil
+	w.acknowledge(id, last)
 	if w.opt.OnUploaded != nil {
-		w.opt.OnUploaded(Uploaded{ID: id, LastSeq: s.last, Bytes: len(body), Duration: took})
+		w.opt.OnUploaded(Uploaded{ID: id, LastSeq: last, Bytes: size, Duration: took})
 	}
 	return nil
 }

@@ -38,6 +38,9 @@ type Options struct {
 
 	Env *seam.Env // default: that of a program
 
+	// OnStored is told of each stored object's size before the durable mark rises, so that
+	// who was waiting finds it counted. It only counts: the waiters wait for it.
+	OnStored func(bytes int)
 	// OnUploaded is told of each stored object, after the durable mark has risen. It is called
 	// by the flusher, so no upload starts before it returned.
 	OnUploaded func(Uploaded)
