@@ -21,6 +21,12 @@
 // its fields turns it on. TOML and the environment have no null; there the text "null" or
 // "none" stands for it. A file is at most 64 KiB.
 //
+// object_store_cache_options make Options.DiskCache once root_folder names a folder; without
+// one there is no disk cache, whatever else the section says. A part size is accepted as the
+// Rust engine accepts it, any multiple of 1024, and used as the power of two below it, from
+// 4 KiB to 4 MiB. Settings of this engine alone (Field.Own) may stand in a file for both: the
+// Rust engine ignores them.
+//
 // # The environment
 //
 // The name behind the prefix is the field's, in capitals, nested by a dot or by two

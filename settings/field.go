@@ -46,6 +46,8 @@ type Field struct {
 	// Adaptive says what the default does beyond its figure, or "". A value that is set,
 	// even the same figure, is kept as it is.
 	Adaptive string
+	// Own: a setting of this engine, which the Rust engine does not have and ignores.
+	Own bool
 	// Option is the field of slatedb.Options or slatedb.ReaderOptions behind the setting;
 	// "" when the setting is accepted and has no effect.
 	Option string
@@ -100,6 +102,7 @@ func atLeast(n int64) mod         { return func(f *field) { f.min = n } }
 func atMost(n int64) mod          { return func(f *field) { f.max = min(f.max, n) } }
 func check(c func(any) error) mod { return func(f *field) { f.also = c } }
 func asText() mod                 { return func(f *field) { f.strings = true } }
+func own() mod                    { return func(f *field) { f.Own = true } }
 func only(values ...string) mod   { return func(f *field) { f.Values = values } }
 
 // null lets the field be null, which the option holds as v.

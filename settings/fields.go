@@ -393,6 +393,9 @@ func consistent(t *target) error {
 	if room <= table {
 		return &Error{Name: "max_unflushed_bytes", Reason: fmt.Sprintf("%d is not more than l0_sst_size_bytes, which is %d", room, table)}
 	}
+	if err := diskConsistent(t); err != nil {
+		return err
+	}
 	if err := t.options().Validate(); err != nil {
 		return &Error{Reason: strings.TrimPrefix(err.Error(), "slatedb: ")}
 	}
@@ -404,7 +407,7 @@ func readerConsistent(t *target) error {
 	if t.reader.Mode == slatedb.ManagedCheckpoint && life/2 < poll {
 		return &Error{Name: "checkpoint_lifetime", Reason: fmt.Sprintf("%s is less than twice manifest_poll_interval, which is %s", durationText(life), durationText(poll))}
 	}
-	return nil
+	return diskConsistent(t)
 }
 
 func orDefault(v, d time.Duration) time.Duration {

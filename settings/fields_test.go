@@ -21,6 +21,14 @@ type said struct {
 	want          any
 }
 
+// start is what a setting is laid over that has an effect only with another one.
+func start(name string) *slatedb.DiskCacheOptions {
+	if !strings.HasPrefix(name, "object_store_cache_options.") || strings.HasSuffix(name, ".root_folder") {
+		return nil
+	}
+	return &slatedb.DiskCacheOptions{Dir: "cache"}
+}
+
 // everySetting lists the settings by hand, so that a row that is lost or renamed shows.
 var everySetting = []said{
 	{"flush_interval", `"250ms"`, func(o *slatedb.Options) any { return o.FlushInterval }, 250 * time.Millisecond},
@@ -68,14 +76,15 @@ var everySetting = []said{
 	{"compactor_options.worker.metric_level", `"Debug"`, nil, nil},
 	{"compactor_options.worker.object_store_max_retries", `0`, func(o *slatedb.Options) any { return o.Compactor.Worker.MaxRetries }, -1},
 
-	{"object_store_cache_options.root_folder", `"/var/cache/db"`, nil, nil},
-	{"object_store_cache_options.max_cache_size_bytes", `1073741824`, nil, nil},
-	{"object_store_cache_options.part_size_bytes", `65536`, nil, nil},
-	{"object_store_cache_options.cache_on_flush", `true`, nil, nil},
-	{"object_store_cache_options.cache_on_compaction", `true`, nil, nil},
-	{"object_store_cache_options.preload_disk_cache_on_startup", `"AllSst"`, nil, nil},
-	{"object_store_cache_options.scan_interval", `"60s"`, nil, nil},
-	{"object_store_cache_options.max_open_file_handles", `50`, nil, nil},
+	{"object_store_cache_options.root_folder", `"/var/cache/db"`, func(o *slatedb.Options) any { return o.DiskCache.Dir }, "/var/cache/db"},
+	{"object_store_cache_options.max_cache_size_bytes", `1073741824`, func(o *slatedb.Options) any { return o.DiskCache.MaxBytes }, int64(1 << 30)},
+	{"object_store_cache_options.part_size_bytes", `65536`, func(o *slatedb.Options) any { return o.DiskCache.PartBytes }, int64(65536)},
+	{"object_store_cache_options.cache_on_flush", `true`, func(o *slatedb.Options) any { return o.DiskCache.OnFlush }, true},
+	{"object_store_cache_options.cache_on_compaction", `true`, func(o *slatedb.Options) any { return o.DiskCache.OnCompaction }, true},
+	{"object_store_cache_options.preload_disk_cache_on_startup", `"AllSst"`, func(o *slatedb.Options) any { return o.DiskCache.Preload }, slatedb.PreloadAll},
+	{"object_store_cache_options.scan_interval", `"60s"`, func(o *slatedb.Options) any { return o.DiskCache.ScanInterval }, time.Minute},
+	{"object_store_cache_options.max_open_file_handles", `50`, func(o *slatedb.Options) any { return o.DiskCache.MaxOpenFiles }, 50},
+	{"object_store_cache_options.mirror", `true`, func(o *slatedb.Options) any { return o.DiskCache.Mirror }, true},
 
 	{"garbage_collector_options", `null`, func(o *slatedb.Options) any { return o.DisableGC }, true},
 	{"garbage_collector_options.manifest_options", `null`, func(o *slatedb.Options) any { return o.GC.Manifest.Disable }, true},
@@ -200,7 +209,7 @@ func TestEverySettingFromEverySource(t *testing.T) {
 		t.Run(source, func(t *testing.T) {
 			for _, c := range everySetting {
 				t.Run(c.name, func(t *testing.T) {
-					s := New(nil)
+					s := New(&slatedb.Options{DiskCache: start(c.name)})
 					s.Strict = true
 					require.NoError(t, merge(&s.layers, c.name, c.literal))
 					o, err := s.Options()
@@ -209,6 +218,20 @@ func TestEverySettingFromEverySource(t *testing.T) {
 					if c.in != nil {
 						in = func() any { return c.in(o) }
 					}
+					check(t, &s.layers, c.name, c.literal, source, in, c.want)
+				})
+			}
+			for _, c := range everySetting {
+				if !strings.HasPrefix(c.name, "object_store_cache_options.") {
+					continue
+				}
+				t.Run("reader "+c.name, func(t *testing.T) {
+					s := NewReader(&slatedb.ReaderOptions{DiskCache: start(c.name)})
+					s.Strict = true
+					require.NoError(t, merge(&s.layers, c.name, c.literal))
+					o, err := s.Options()
+					require.NoError(t, err)
+					in := func() any { return c.in(&slatedb.Options{DiskCache: o.DiskCache}) }
 					check(t, &s.layers, c.name, c.literal, source, in, c.want)
 				})
 			}
@@ -248,6 +271,7 @@ func TestTableIsTheSpecification(t *testing.T) {
 		if f.Kind == Enum {
 			assert.NotEmpty(t, f.Values, f.Name)
 		}
+		assert.Equal(t, f.Name == "object_store_cache_options.mirror", f.Own, f.Name)
 	}
 	assert.Empty(t, want, "in the list and not in the table")
 	assert.Len(t, ReaderFields(), len(everyReaderSetting)+len(cacheFields()))

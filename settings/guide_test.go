@@ -48,6 +48,9 @@ func guideTable(fields []Field) string {
 		if f.Kind == Enum {
 			effect += " One of " + strings.Join(f.Values, ", ") + "."
 		}
+		if f.Own {
+			effect += " Not one of the Rust engine, which ignores it."
+		}
 		option := ""
 		if f.Option != "" {
 			option = "`" + f.Option + "`"

@@ -11,7 +11,7 @@ import (
 // Marshal writes the settings that are in effect with o, nil for the defaults, as a file of
 // the format: all of them but those left to adapt (Field.Adaptive), since a value that is
 // written is kept as it is. What Parse makes of it has the same effect. Sections that are
-// off are null. TOML has no null: what is null by default is left out, what is not says "none".
+// off are null, and settings of this engine alone (Field.Own) are left out at their default. TOML has no null: what is null by default is left out, what is not says "none".
 func Marshal(o *slatedb.Options, f Format) ([]byte, error) {
 	return New(o).Marshal(f)
 }
@@ -53,6 +53,7 @@ func (w *writer) fields(section string) (out []*field) {
 		adapts := f.isAuto != nil && f.isAuto(w.s.t)
 		// TOML has no null, and what the Rust engine reads must be left out for it.
 		silent := w.format == TOML && f.isAuto == nil && f.def == nil && f.get(w.s.t) == nil
+		silent = silent || f.Own && f.get(w.s.t) == f.def
 		if !adapts && !silent {
 			out = append(out, f)
 		}

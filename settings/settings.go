@@ -211,10 +211,6 @@ func (s *layers) Warnings() []Warning {
 			out = append(out, Warning{s.source[f.Name], f.Name, f.writers, fmt.Sprintf("%s has no effect: %s is used, which is %s", literal(v), f.writers, literal(used)), true})
 		}
 	}
-	if !hasDisk && s.t.disk.Dir != "" {
-		const name = "object_store_cache_options.root_folder"
-		out = append(out, Warning{s.source[name], name, "", "it has no effect: there is no disk cache", true})
-	}
 	return out
 }
 
@@ -291,15 +287,6 @@ func (s *layers) Value(name string) (Value, bool) {
 		}
 	}
 	return Value{}, false
-}
-
-// DiskCache is what object_store_cache_options say, nil while root_folder is null.
-func (s *Settings) DiskCache() *DiskCache {
-	if s.t.disk.Dir == "" {
-		return nil
-	}
-	d := s.t.disk
-	return &d
 }
 
 // readFile reads a file that is not too large.

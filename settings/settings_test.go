@@ -148,7 +148,7 @@ func TestOldNames(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, 5*time.Second, o.DefaultTTL)
 	assert.Equal(t, &slatedb.WorkerOptions{MaxSSTBytes: 1000, FetchTasks: 5}, o.Compactor.Worker)
-	assert.Equal(t, &DiskCache{Dir: "x", OnFlush: true, OnCompaction: true}, s.DiskCache())
+	assert.Equal(t, &slatedb.DiskCacheOptions{Dir: "x", OnFlush: true, OnCompaction: true}, o.DiskCache)
 	assert.GreaterOrEqual(t, len(s.Warnings()), 4)
 
 	s = New(nil)
@@ -308,21 +308,22 @@ func TestFileOfTheRustEngine(t *testing.T) {
 			s.Strict = true
 			require.NoError(t, s.MergeFile(filepath.Join("testdata", name)))
 			assert.Empty(t, s.Warnings())
-			_, err := s.Options()
+			o, err := s.Options()
 			require.NoError(t, err)
+			assert.Nil(t, o.DiskCache, "a part size and no folder")
 			different := map[string]string{}
 			for _, v := range s.Values() {
 				if !v.IsDefault {
 					different[v.Name] = v.Value
 					assert.True(t, v.Adaptive != "" || v.RustDefault == v.Value, v.Name)
 				}
-				if !strings.HasSuffix(name, ".toml") && v.Kind != Section { // TOML cannot say null
+				if !strings.HasSuffix(name, ".toml") && v.Kind != Section && !v.Own { // TOML cannot say null
 					assert.NotEqual(t, "default", v.Source, "%s is missing in the file", v.Name)
 				}
 			}
 			want := map[string]string{
 				"manifest_poll_interval": `"1s"`, "compactor_options.poll_interval": `"5s"`,
-				"compactor_options.worker.max_sst_size": "268435456",
+				"compactor_options.worker.max_sst_size": "268435456", "object_store_cache_options.part_size_bytes": "4194304",
 			}
 			if !strings.HasSuffix(name, ".toml") {
 				want["compactor_options.worker.compression_codec"] = "null" // said, and the same
@@ -397,15 +398,37 @@ func TestNewKeepsWhatItGot(t *testing.T) {
 	in := &slatedb.Options{
 		BlockSize: 8192, FlushInterval: -1, MaxRetries: -1, MinFilterKeys: -1, Compactor: &slatedb.CompactorOptions{Worker: &slatedb.WorkerOptions{MaxConcurrent: -3}},
 		GC: &slatedb.GCOptions{Detach: &slatedb.GCKindOptions{Disable: true}, MinAge: -1}, MinFlushGap: time.Second,
+		DiskCache: &slatedb.DiskCacheOptions{Dir: "d", MaxBytes: -1, PartBytes: 8192, ScanInterval: -1, Preload: slatedb.PreloadL0, Mirror: true},
 	}
+	asked := 0
+	supplier := func(slatedb.CompactionFilterContext) (slatedb.CompactionFilter, error) { asked++; return nil, nil }
+	in.CompactionFilter = supplier
 	s := New(in)
 	out, err := s.Options()
 	require.NoError(t, err)
-	assert.Equal(t, in, out)
+	require.NotNil(t, out.CompactionFilter)
+	_, _ = out.CompactionFilter(slatedb.CompactionFilterContext{})
+	assert.Equal(t, 1, asked, "it is the same function")
+	without := *in
+	without.CompactionFilter, out.CompactionFilter = nil, nil // functions do not compare
+	assert.Equal(t, &without, out)
+	assert.NotNil(t, in.CompactionFilter)
 	assert.NotSame(t, in.Compactor, out.Compactor)
+	assert.NotSame(t, in.DiskCache, out.DiskCache)
+	for f := JSON; f <= YAML; f++ {
+		a, err := Marshal(in, f)
+		require.NoError(t, err)
+		b, err := Marshal(&without, f)
+		require.NoError(t, err)
+		assert.Equal(t, string(b), string(a))
+	}
+	require.NoError(t, Set(in, "l0_max_ssts", "5"))
+	assert.NotNil(t, in.CompactionFilter)
 	for name, want := range map[string]string{
 		"flush_interval": "null", "object_store_max_retries": "0", "min_filter_keys": "0", "compactor_options.worker.max_concurrent_compactions": "4",
 		"garbage_collector_options.detach_options": "null", "garbage_collector_options.wal_options.min_age": `"0s"`,
+		"object_store_cache_options.max_cache_size_bytes": "null", "object_store_cache_options.scan_interval": "null",
+		"object_store_cache_options.preload_disk_cache_on_startup": `"L0Sst"`, "object_store_cache_options.mirror": "true",
 	} {
 		v, _ := s.Value(name)
 		assert.Equal(t, want, v.Value, name)

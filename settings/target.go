@@ -16,7 +16,7 @@ type target struct {
 	gc        slatedb.GCOptions
 	kinds     [6]slatedb.GCKindOptions // in the order of kindsOf
 	reader    slatedb.ReaderOptions
-	disk      DiskCache
+	disk      slatedb.DiskCacheOptions
 	unused    map[string]any // of fields that the engine has no use for
 }
 
@@ -40,11 +40,17 @@ func newTarget(o *slatedb.Options, r *slatedb.ReaderOptions) *target {
 	t := &target{unused: make(map[string]any)}
 	if r != nil {
 		t.reader = *r
+		if r.DiskCache != nil {
+			t.disk = *r.DiskCache
+		}
 	}
 	if o == nil {
 		return t
 	}
 	t.db = *o
+	if o.DiskCache != nil {
+		t.disk = *o.DiskCache
+	}
 	if o.Compactor != nil {
 		t.compactor = *o.Compactor
 		if t.compactor.Worker != nil {
@@ -79,12 +85,23 @@ func (t *target) options() *slatedb.Options {
 		*k = orNil(t.kinds[i])
 	}
 	o.GC = orNil(g)
+	o.DiskCache = t.diskCache()
 	return &o
 }
 
 func (t *target) readerOptions() *slatedb.ReaderOptions {
 	o := t.reader
+	o.DiskCache = t.diskCache()
 	return &o
+}
+
+// diskCache is nil without a folder: what else is said waits for one.
+func (t *target) diskCache() *slatedb.DiskCacheOptions {
+	if t.disk.Dir == "" {
+		return nil
+	}
+	d := t.disk
+	return &d
 }
 
 func orNil[T any](v T) *T {
