@@ -33,6 +33,9 @@ type DirOptions struct {
 // with the Rust engine: same names, same temporary names (KEY#N), same versions. No name
 // and no symbolic link leads out of dir.
 //
+// Temporary files that killed processes left are removed by listings of their folder, a day
+// after they were last written. So dir is no place for files of others that are called so.
+//
 // What the filesystem adds to the rules of a Store: "k" and "k/child" cannot both exist,
 // the last segment of a key does not end in '#' and digits, and where the filesystem
 // ignores case, so do keys.
@@ -64,6 +67,7 @@ type dirStore struct {
 
 	noLinks atomic.Bool  // the filesystem has no hard links
 	stamp   atomic.Int64 // the newest modification time given, Unix microseconds
+	swept   sync.Map     // folder with temporary files -> time.Time: when they were looked at
 	synced  sync.Map     // folder (relative, "" the root) -> struct{}: its way to the root is durable
 }
 

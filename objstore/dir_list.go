@@ -35,13 +35,14 @@ func (d *dirStore) List(ctx context.Context, prefix, after string) iter.Seq2[Att
 			return
 		}
 		defer r.Close()
-		w := dirWalk{ctx: ctx, root: r, prefix: prefix, after: after, yield: yield}
+		w := dirWalk{ctx: ctx, store: d, root: r, prefix: prefix, after: after, yield: yield}
 		w.folder(folder, nil)
 	}
 }
 
 type dirWalk struct {
 	ctx           context.Context
+	store         *dirStore
 	root          *os.Root
 	prefix, after string
 	yield         func(Attributes, error) bool
@@ -69,6 +70,7 @@ func (w *dirWalk) folder(name string, above []fs.FileInfo) bool {
 		return true // a symbolic link to a folder above: there is nothing new in it
 	}
 	above = append(above, self)
+	w.store.sweep(r, name, entries)
 	base := name
 	if name != "" {
 		base += "/"

@@ -13,6 +13,7 @@ import (
 	"syscall"
 
 	"github.com/slatedb/slatedb-go/internal/kv"
+	"github.com/slatedb/slatedb-go/internal/seam"
 )
 
 // How a write becomes visible and durable:
@@ -24,9 +25,14 @@ import (
 // shared, else one of them between the compare and the rename would be lost. The lock is
 // held for a stat and a rename, never while bytes are written or synced.
 
-// tempNumber makes temporary names unique in this process; the open with O_EXCL does it
-// between processes.
-var tempNumber atomic.Uint64
+// tempNumber makes temporary names unique in this process. It begins at a random number of 48
+// bits: the open with O_EXCL keeps processes apart that run now, and the number those that
+// were stopped and find their file removed (see sweep).
+var tempNumber = func() *atomic.Uint64 {
+	n := &atomic.Uint64{}
+	n.Store(seam.New(seam.Env{}).Uint64() >> 16)
+	return n
+}()
 
 func (d *dirStore) Put(ctx context.Context, key string, body []byte, c Condition) (Version, error) {
 	return d.write(ctx, "put", key, c, func(f *os.File) error {
@@ -306,8 +312,8 @@ func (d *dirStore) deleteIn(ctx context.Context, r *os.Root, key string) error {
 	return err
 }
 
-// clearer replaces the system's words where they would puzzle: a file on the way, and a
-// folder that may not be written.
+// clearer replaces the system's words where they would puzzle: a file on the way, a folder that
+// may not be written, and a temporary file that a sweep removed.
 func (d *dirStore) clearer(r *os.Root, key string, err error) error {
 	if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS) {
 		return fmt.Errorf("directory %s is not writable: %w", d.dir, err)
@@ -316,6 +322,9 @@ func (d *dirStore) clearer(r *os.Root, key string, err error) error {
 		if fi, serr := r.Stat(p); serr == nil && !fi.IsDir() {
 			return Permanent(fmt.Errorf("%s is a file, a directory is needed: %w (%w)", p, kv.ErrInvalid, err))
 		}
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("the temporary file is gone, as after a write that stood still for a day: %w", err)
 	}
 	return err
 }
