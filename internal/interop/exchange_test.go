@@ -69,7 +69,7 @@ func TestPythonWritesGoReads(t *testing.T) {
 	}
 	for _, s := range all {
 		t.Run(s.String(), func(t *testing.T) {
-			g := &gen{r: seed(t), keys: 300, long: true, flush: 25, merges: true}
+			g := &gen{r: seed(t), keys: 300, long: true, flush: 25, merges: true, txns: true}
 			dir, m := place(t), model{}
 			ops := g.history(250)
 			if s.compact {
@@ -115,7 +115,7 @@ func TestTurns(t *testing.T) {
 					keepWAL: g.r.IntN(2) == 0,
 				}
 				inGo := (turn+i)%2 == 0
-				g.merges, g.txns = true, inGo
+				g.merges, g.txns = true, true
 				ops := g.history(60 + g.r.IntN(60))
 				m.apply(ops)
 				who := fmt.Sprintf("turn %d, written by ", turn)

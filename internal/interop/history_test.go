@@ -66,7 +66,7 @@ type gen struct {
 	r      *rand.Rand
 	keys   int  // how many different keys
 	merges bool // write merge operands too
-	txns   bool // and transactions, which the scripts do not know
+	txns   bool // and transactions
 	long   bool // values larger than a block
 	flush  int  // one in flush operations is a flush; 0 = none
 }
