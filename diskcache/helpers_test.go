@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -33,10 +34,10 @@ type world struct {
 // hand is a clock that a test moves. Its timers are those of the system.
 type hand struct {
 	seam.SystemClock
-	at func() time.Time
+	at atomic.Pointer[time.Time]
 }
 
-func (h *hand) Now() time.Time { return h.at() }
+func (h *hand) Now() time.Time { return *h.at.Load() }
 
 const testPart = 4 << 10
 
@@ -47,7 +48,8 @@ func newWorld(t testing.TB, n, slots int) *world {
 		opts: Options{Dir: "/disk", PartBytes: testPart, MaxBytes: slabBytes(slots, testPart)},
 	}
 	now := time.Unix(1_700_000_000, 0)
-	w.clock = &hand{at: func() time.Time { return now }}
+	w.clock = &hand{}
+	w.clock.at.Store(&now)
 	r, bytes := rand.New(rand.NewPCG(1, uint64(n))), rand.NewChaCha8([32]byte{byte(n)})
 	for i := range n {
 		body := make([]byte, 1+r.IntN(10*testPart))
@@ -69,8 +71,8 @@ func (w *world) env() *seam.Env { return seam.New(seam.Env{Clock: w.clock}) }
 
 // skip moves the clock.
 func (w *world) skip(d time.Duration) {
-	at := w.clock.at().Add(d)
-	w.clock.at = func() time.Time { return at }
+	at := w.clock.Now().Add(d)
+	w.clock.at.Store(&at)
 }
 
 func (w *world) open() {
