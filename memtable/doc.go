@@ -26,7 +26,9 @@
 // or two new nodes, the parent gets the right one by its order word and then the left one by
 // an atomic store of the child. The old node stays as it is for who stands on it. A reader
 // of an inner node looks at the order word again after it has loaded the child, since the new left
-// child alone does not hold what the new order word sends to the right.
+// child alone does not hold what the new order word sends to the right. And between the two stores
+// the parent names the right node and, to its left, the old node with the rows of both: a cursor
+// takes of a node that may be such a one only what lies below its upper fence (see cursor).
 //
 // So a reader sees every row whose Add returned before the reader began, and of later ones
 // some; those carry a higher seq than it may see anyway.

@@ -157,6 +157,9 @@ func (t *Table) raise(h int, left uint32, sep ref, right uint32, inRun bool) {
 		n.seps[count] = sep
 		n.child[count] = right
 		n.order.Store(uint64(o.insert(at+1, uint(count))))
+		if t.between != nil {
+			t.between()
+		}
 		atomic.StoreUint32(&n.child[o.slot(at)], left)
 		return
 	}

@@ -27,6 +27,8 @@ type Table struct {
 	encoded atomic.Int64
 
 	w finger
+
+	between func() // of tests: called between the two stores of a split
 }
 
 // finger is where the writer was last. Runs of ascending keys (batches are sorted) stay there
