@@ -7,6 +7,7 @@ import (
 	"github.com/slatedb/slatedb-go/internal/kv"
 	"github.com/slatedb/slatedb-go/manifest"
 	"github.com/slatedb/slatedb-go/sst"
+	"github.com/slatedb/slatedb-go/wal"
 )
 
 // The kinds of errors, to be told apart with errors.Is. Messages are not stable.
@@ -37,6 +38,9 @@ var (
 	// ErrNoDatabase: a reader or admin was opened where there is no database. It is also
 	// ErrCorrupt.
 	ErrNoDatabase = manifest.ErrNoDatabase
+	// ErrTruncated: an object of the log that a WALReader was to read has been collected. It is
+	// also ErrCorrupt; a *wal.TruncatedError names the object.
+	ErrTruncated = wal.ErrTruncated
 	// ErrLeaseLost: the checkpoint that protected this handle's objects is gone. It is also
 	// ErrUnavailable.
 	ErrLeaseLost error = &leaseLost{}

@@ -11,8 +11,8 @@ import (
 )
 
 // A TruncatedError says that an object inside the range of a replay is missing. It is
-// kv.ErrCorrupt to errors.Is; a reader that tails the log takes it as the end for now, a
-// writer whose epoch has passed on as having been fenced.
+// ErrTruncated, and so kv.ErrCorrupt, to errors.Is; a reader that tails the log takes it as the
+// end for now, a writer whose epoch has passed on as having been fenced.
 type TruncatedError struct {
 	ID     uint64
 	Object string // key in the object store
@@ -22,8 +22,16 @@ func (e *TruncatedError) Error() string {
 	return fmt.Sprintf("log ends before object %s, which is missing", e.Object)
 }
 
-// Is makes every TruncatedError a kv.ErrCorrupt.
-func (e *TruncatedError) Is(t error) bool { return t == kv.ErrCorrupt }
+// Is makes every TruncatedError an ErrTruncated and a kv.ErrCorrupt.
+func (e *TruncatedError) Is(t error) bool { return t == ErrTruncated || t == kv.ErrCorrupt }
+
+// ErrTruncated is every TruncatedError. It is also kv.ErrCorrupt.
+var ErrTruncated error = errTruncated{}
+
+type errTruncated struct{}
+
+func (errTruncated) Error() string   { return "slatedb: log truncated" }
+func (errTruncated) Is(t error) bool { return t == kv.ErrCorrupt }
 
 // ReplayOptions say what to replay. Both ends are inclusive; From above To is an empty range.
 type ReplayOptions struct {
@@ -34,6 +42,13 @@ type ReplayOptions struct {
 	// Ahead bounds how many objects are fetched at once and held. The default is 8. When
 	// objects are large fewer are held, down to one beside the one being delivered.
 	Ahead int
+	// MaxBytes bounds the bodies that are fetched ahead, as far as the sizes of recent objects
+	// foretell those to come. The default is 32 MiB.
+	MaxBytes int
+	// Tail says that To lies beyond the end of the log, which a TruncatedError then tells:
+	// fetching ahead begins with one object instead of two and grows only while there is
+	// something, so that meeting the end costs one request that finds nothing.
+	Tail bool
 }
 
 // A Replayer delivers the whole batches of a range of the log in commit order. An object is
@@ -62,6 +77,9 @@ func NewReplayer(ctx context.Context, s objstore.Store, o ReplayOptions) *Replay
 	}
 	if o.Ahead <= 0 {
 		o.Ahead = defaultAhead
+	}
+	if o.MaxBytes <= 0 {
+		o.MaxBytes = aheadBytes
 	}
 	o.From = max(o.From, 1) // there is no object 0
 	r := &Replayer{consumed: o.From - 1, done: o.From > o.To}
@@ -134,6 +152,9 @@ func (r *Replayer) advance() {
 // Batch returns the rows of the current batch in stored order, all of one seq. The slice is
 // valid until the next Next; keys and values alias the object and stay valid beyond.
 func (r *Replayer) Batch() []kv.Entry { return r.batch }
+
+// Last reports whether the current batch is the last of its object.
+func (r *Replayer) Last() bool { return !r.more }
 
 // WALID is the object of the current batch.
 func (r *Replayer) WALID() uint64 { return r.cur.id }

@@ -15,7 +15,7 @@ import (
 
 const (
 	defaultAhead = 8
-	// aheadBytes of bodies may wait. Sizes are not known before the bodies are here (asking
+	// aheadBytes is the default of ReplayOptions.MaxBytes. Sizes are not known before the bodies are here (asking
 	// would cost a request each), so recent ones stand for those to come.
 	aheadBytes = 32 << 20
 	// firstAhead objects are fetched at once before any size is known.
@@ -50,6 +50,9 @@ func (f *fetcher) init(ctx context.Context, s objstore.Store, o ReplayOptions) {
 	f.o, f.store, f.ahead = o, s, o.From
 	f.ctx, f.cancel = context.WithCancel(ctx)
 	f.window = min(firstAhead, o.Ahead)
+	if o.Tail {
+		f.window = 1
+	}
 }
 
 // next waits for the next object. It is not called past the end or after an error.
@@ -58,7 +61,11 @@ func (f *fetcher) next() loaded {
 	l := <-f.pending[0]
 	f.pending = slices.Delete(f.pending, 0, 1)
 	f.largest = max(l.size, f.largest-f.largest/8)
-	f.window = max(1, min(f.o.Ahead, 2*f.window, aheadBytes/max(1, f.largest)))
+	grown := 2 * f.window
+	if f.o.Tail && l.id == f.o.From {
+		grown = 1 // the first one may well be the last
+	}
+	f.window = max(1, min(f.o.Ahead, grown, f.o.MaxBytes/max(1, f.largest)))
 	if l.err == nil {
 		f.fill() // while the caller works
 	}
