@@ -27,6 +27,8 @@ type Iterator struct {
 	fresh bool // cur was found by Seek and not yet consumed by Next or All
 	done  bool
 	close bool
+	bare  bool // keys only
+	paged pagePlace
 }
 
 // Next moves to the next entry. After false, Err tells the end from a failure.
@@ -39,6 +41,7 @@ func (it *Iterator) Next() bool {
 	}
 	if it.left == 0 {
 		it.finish()
+		it.paged.end = false
 		return false
 	}
 	if !it.src.Next() {
@@ -57,9 +60,11 @@ func (it *Iterator) Next() bool {
 func (it *Iterator) finish() {
 	if it.cur != nil {
 		it.last = append(it.last[:0], it.cur.Key...)
+		it.paged.some = true
 	}
 	it.cur, it.done = nil, true
 	it.err = it.src.Err()
+	it.paged.end = it.err == nil
 	it.release()
 }
 
@@ -72,9 +77,10 @@ func (it *Iterator) Key() []byte {
 	return it.cur.Key
 }
 
-// Value returns the current value, as Key. An empty value is non-nil.
+// Value returns the current value, as Key. An empty value is non-nil. A scan of keys only has
+// none.
 func (it *Iterator) Value() []byte {
-	if it.cur == nil {
+	if it.cur == nil || it.bare {
 		return nil
 	}
 	return nonNil(it.cur.Value)
@@ -85,7 +91,11 @@ func (it *Iterator) Entry() Entry {
 	if it.cur == nil {
 		return Entry{}
 	}
-	return publicEntry(it.cur)
+	e := publicEntry(it.cur)
+	if it.bare {
+		e.Value = nil
+	}
+	return e
 }
 
 // Seek moves forward, in the scan's direction, to the first entry at or past key, which may
@@ -112,6 +122,7 @@ func (it *Iterator) Seek(key []byte) bool {
 	}
 	if it.left == 0 {
 		it.finish()
+		it.paged.end = false
 		return false
 	}
 	if !it.src.Seek(key) {
@@ -173,6 +184,9 @@ func (it *Iterator) Close() error {
 		return it.err
 	}
 	it.close, it.done = true, true
+	if it.cur != nil {
+		it.last, it.paged.some = append(it.last[:0], it.cur.Key...), true
+	}
 	it.cur, it.seek = nil, nil
 	it.release()
 	if err := it.src.Close(); it.err == nil {
@@ -198,7 +212,8 @@ func (v *view) scan(ctx context.Context, r kv.Range, o *ScanOptions, query *sst.
 		now   nowMaybe
 	}{now: nowMaybe{h: v.h}}
 	it := &s.it
-	it.rng, it.desc, it.left = r, o.Order == Descending, -1
+	it.rng, it.desc, it.left, it.bare = r, o.Order == Descending, -1, o.KeysOnly
+	it.paged.from = o.PageToken
 	if o.Limit > 0 {
 		it.left = o.Limit
 	}
@@ -207,7 +222,7 @@ func (v *view) scan(ctx context.Context, r kv.Range, o *ScanOptions, query *sst.
 		*query = rangeQuery(&r, bytes.Clone(o.FilterContext))
 	}
 	if r.Empty() {
-		it.src, it.done = merging.New(it.desc), true
+		it.src, it.done, it.paged.end = merging.New(it.desc), true, true
 		return it, nil
 	}
 	s.plan = scanPlan{ctx: ctx, ssts: v.h.ssts, r: r, desc: it.desc, group: sst.GroupOptions{

@@ -135,6 +135,11 @@ func (h *handle) startScan(ctx context.Context, r Range, o *ScanOptions) (kv.Ran
 	if err != nil {
 		return kv.Range{}, nil, err
 	}
+	if o.PageToken != "" {
+		if rng, err = o.PageToken.narrow(rng, o.Order == Descending); err != nil {
+			return kv.Range{}, nil, err
+		}
+	}
 	if err := ctx.Err(); err != nil {
 		return kv.Range{}, nil, err
 	}

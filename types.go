@@ -118,8 +118,12 @@ type ScanOptions struct {
 	// Limit is the most entries the scan yields; 0 = no limit. A small limit also keeps the
 	// scan from fetching more than it needs.
 	Limit int
-	// KeysOnly leaves the values out.
+	// KeysOnly leaves the values out: they are nil, and merge operands are not combined.
+	// What is deleted or has expired is left out all the same.
 	KeysOnly bool
+	// PageToken, when set, goes on where the iterator that it came from stood. Range and Order
+	// must be those of that scan, else it is ErrInvalid.
+	PageToken PageToken
 	// CacheBlocks puts blocks that the scan fetches into the block cache. The default is
 	// false: a scan does not wash hot blocks out.
 	CacheBlocks bool

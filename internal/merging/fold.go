@@ -42,6 +42,15 @@ func (f *fold) add(e *kv.Entry) {
 	f.meta(e)
 }
 
+// note is begin (the first time) and add without the value.
+func (f *fold) note(e *kv.Entry, more bool) {
+	if !more {
+		f.out = *e
+		f.out.Value = nil
+	}
+	f.meta(e)
+}
+
 func (f *fold) meta(e *kv.Entry) {
 	f.out.CreateTS = max(f.out.CreateTS, e.CreateTS)
 	if f.out.ExpireTS == kv.NoTS || (e.ExpireTS != kv.NoTS && e.ExpireTS < f.out.ExpireTS) {

@@ -15,7 +15,8 @@ type ResolveOptions struct {
 	Now func() int64
 	// Operator combines operands. Without one an operand is an error.
 	Operator kv.MergeOperator
-	// KeysOnly: nobody looks at values, so operands are not combined.
+	// KeysOnly: nobody looks at values, so operands are neither copied nor combined. Plain rows
+	// keep theirs, since they are the source's own.
 	KeysOnly bool
 	// Desc says that src is descending. Only Seek needs to know.
 	Desc bool
@@ -148,7 +149,10 @@ func (r *Resolver) combine(e *kv.Entry) (*kv.Entry, error) {
 			break
 		}
 		if !r.expired(e) {
-			if any {
+			if r.o.KeysOnly {
+				r.fold.note(e, any)
+				any = true
+			} else if any {
 				r.fold.add(e)
 			} else {
 				r.fold.begin(e)
