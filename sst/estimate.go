@@ -101,6 +101,9 @@ func (r *Reader) Cuts(m *Meta, rng kv.Range, most int, f func(key []byte, size u
 	for i := first; i < last; i += step {
 		j := min(i+step, last)
 		key := x.Key(i)
+		if bytes.Compare(key, r.h.Info.First) < 0 {
+			key = r.h.Info.First // the index key of the first block may be empty
+		}
 		if !rng.AboveStart(key) {
 			key = rng.Start
 		}
