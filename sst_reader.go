@@ -5,11 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"strings"
 	"sync/atomic"
 	"time"
-
-	"github.com/oklog/ulid/v2"
 
 	"github.com/slatedb/slatedb-go/internal/kv"
 	"github.com/slatedb/slatedb-go/objstore"
@@ -40,9 +37,9 @@ type SSTReader struct {
 // among the database's own objects and opened from the end of its object. ErrNotFound when
 // there is none. What must be undone to read it (AdminOptions.BlockTransformer) is not stored.
 func (a *Admin) OpenSST(ctx context.Context, id string) (*SSTReader, error) {
-	u, err := ulid.ParseStrict(strings.TrimSuffix(id, ".sst"))
+	tid, err := parseTableID(id)
 	if err != nil {
-		return nil, invalidf("table %q is no ULID: %v", id, err)
+		return nil, err
 	}
 	ctx, end, err := a.begin(ctx)
 	if err != nil {
@@ -53,7 +50,6 @@ func (a *Admin) OpenSST(ctx context.Context, id string) (*SSTReader, error) {
 	if err != nil {
 		return nil, a.done("open a table", err)
 	}
-	tid := sst.TableID(u)
 	for v := range m.Views() {
 		if v.Table.ID == tid {
 			return &SSTReader{a: a, r: a.h.ssts.Open(v.Table)}, nil
@@ -61,7 +57,7 @@ func (a *Admin) OpenSST(ctx context.Context, id string) (*SSTReader, error) {
 	}
 	h, err := a.h.ssts.Find(ctx, tid, "")
 	if errors.Is(err, objstore.ErrNotFound) && !errors.Is(err, ErrCorrupt) {
-		return nil, fmt.Errorf("%w: no table %s in %q", ErrNotFound, u, a.h.path)
+		return nil, fmt.Errorf("%w: no table %s in %q", ErrNotFound, tid, a.h.path)
 	} else if err != nil {
 		return nil, a.done("open a table", err)
 	}
@@ -147,7 +143,7 @@ func (s *SSTReader) Filters(ctx context.Context) (fs []SSTFilter, err error) {
 // BlockRows reads the rows of one block, numbered from 0 as in the index, in stored order: keys
 // ascending, versions of a key newest first. The rows are the caller's own. ErrInvalid when
 // there is no such block.
-func (s *SSTReader) BlockRows(ctx context.Context, block int) (rows []Row, err error) {
+func (s *SSTReader) BlockRows(ctx context.Context, block int) (rows []RawRow, err error) {
 	err = s.withMeta(ctx, func(ctx context.Context, m *sst.Meta) error {
 		rows, err = s.block(ctx, m, block)
 		return err
@@ -155,23 +151,23 @@ func (s *SSTReader) BlockRows(ctx context.Context, block int) (rows []Row, err e
 	return rows, err
 }
 
-func (s *SSTReader) block(ctx context.Context, m *sst.Meta, i int) ([]Row, error) {
+func (s *SSTReader) block(ctx context.Context, m *sst.Meta, i int) ([]RawRow, error) {
 	es, err := s.r.Rows(ctx, m, i)
 	if err != nil {
 		return nil, err
 	}
-	rows := make([]Row, len(es))
+	rows := make([]RawRow, len(es))
 	for k := range es {
-		rows[k] = publicRow(&es[k])
+		rows[k] = rawRow(&es[k])
 	}
 	return rows, nil
 }
 
 // Rows walks all rows of the table in stored order, one block at a time, from the first key at
 // or above start on; nil begins with the first. An error is the last pair.
-func (s *SSTReader) Rows(ctx context.Context, start []byte) iter.Seq2[Row, error] {
+func (s *SSTReader) Rows(ctx context.Context, start []byte) iter.Seq2[RawRow, error] {
 	from := kv.Range{Start: start}
-	return func(yield func(Row, error) bool) {
+	return func(yield func(RawRow, error) bool) {
 		left := false
 		err := s.withMeta(ctx, func(ctx context.Context, m *sst.Meta) error {
 			for i := m.Index.Search(start); i < m.Index.Len(); i++ {
@@ -189,7 +185,7 @@ func (s *SSTReader) Rows(ctx context.Context, start []byte) iter.Seq2[Row, error
 			return nil
 		})
 		if err != nil && !left {
-			yield(Row{}, err)
+			yield(RawRow{}, err)
 		}
 	}
 }

@@ -29,7 +29,7 @@ func lookAdmin(t testing.TB, o *AdminOptions) *Admin {
 }
 
 // lookCheck holds statistics and index of a table against all its rows.
-func lookCheck(t testing.TB, s *SSTReader) (rows []Row) {
+func lookCheck(t testing.TB, s *SSTReader) (rows []RawRow) {
 	t.Helper()
 	ctx := context.Background()
 	x, err := s.Index(ctx)
@@ -44,11 +44,11 @@ func lookCheck(t testing.TB, s *SSTReader) (rows []Row) {
 		var b sst.BlockStats
 		for _, r := range block {
 			switch r.Kind {
-			case RowPut:
+			case ValueRow:
 				b.Puts++
-			case RowDelete:
+			case TombstoneRow:
 				b.Deletes++
-			case RowMerge:
+			case OperandRow:
 				b.Merges++
 			}
 			sum.RawKeyBytes += uint64(len(r.Key))

@@ -182,7 +182,7 @@ func walNumber(name string) (uint64, bool) {
 // number and stand together; a batch is never split over two objects.
 type WALFile struct {
 	ID   uint64
-	Rows []Row // none: a fence
+	Rows []RawRow // none: a fence
 }
 
 // NextID is the id of the object behind this one, which need not exist yet.
@@ -205,7 +205,7 @@ func (r *WALReader) Get(ctx context.Context, id uint64) (*WALFile, error) {
 	f := &WALFile{ID: id}
 	for rp.Next() {
 		for i := range rp.Batch() {
-			f.Rows = append(f.Rows, publicRow(&rp.Batch()[i]))
+			f.Rows = append(f.Rows, rawRow(&rp.Batch()[i]))
 		}
 	}
 	if err := rp.Err(); errors.Is(err, wal.ErrTruncated) {

@@ -32,7 +32,7 @@ func cdcReader(t testing.TB, path string, o *WALReaderOptions) *WALReader {
 }
 
 // cdcText is a row as text, without its times.
-func cdcText(r Row) string { return fmt.Sprintf("%d %s %s=%s", r.Seq, r.Kind, r.Key, r.Value) }
+func cdcText(r RawRow) string { return fmt.Sprintf("%d %s %s=%s", r.Seq, r.Kind, r.Key, r.Value) }
 
 // cdcDrain copies the stream up to its end, or to the first error.
 func cdcDrain(t testing.TB, r *WALReader, from, to uint64) (groups []WALGroup, err error) {
@@ -41,7 +41,7 @@ func cdcDrain(t testing.TB, r *WALReader, from, to uint64) (groups []WALGroup, e
 		if err != nil {
 			return groups, err
 		}
-		rows := make([]Row, 0, len(g.Rows))
+		rows := make([]RawRow, 0, len(g.Rows))
 		for _, row := range g.Rows {
 			rows = append(rows, row.Clone())
 		}
@@ -86,7 +86,7 @@ func cdcWrite(t testing.TB, o *Options) (want []string) {
 			b.Delete([]byte(k))
 			h, err = db.WriteWithOptions(ctx, &b, &WriteOptions{NoWait: true})
 			require.NoError(t, err)
-			note(h.Seq(), "delete", k, "")
+			note(h.Seq(), "tombstone", k, "")
 			note(h.Seq(), "put", "x1", "")
 			require.NoError(t, db.FlushWithOptions(ctx, &FlushOptions{Type: FlushWAL}))
 		}

@@ -17,7 +17,7 @@ import (
 // they came in.
 type WALGroup struct {
 	Seq  uint64
-	Rows []Row
+	Rows []RawRow
 	// File is the id of the object that the rows are from.
 	File uint64
 	// Consumed is the last object of which everything is in this group or in earlier ones. A
@@ -97,7 +97,7 @@ type walStream struct {
 
 	next, to uint64
 	last     kv.Seq // of the last group
-	rows     []Row
+	rows     []RawRow
 }
 
 // holeCheck is how long a missing object counts as not written yet before the manifest is asked
@@ -180,7 +180,7 @@ func (s *walStream) read(ctx context.Context) error {
 		s.last = seq
 		s.rows = s.rows[:0]
 		for i := range batch {
-			s.rows = append(s.rows, publicRow(&batch[i]))
+			s.rows = append(s.rows, rawRow(&batch[i]))
 		}
 		g := WALGroup{Seq: uint64(seq), Rows: s.rows, File: rp.WALID(), Consumed: rp.Consumed()}
 		if rp.Last() {

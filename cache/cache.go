@@ -168,9 +168,20 @@ func (c *Cache) Drop(k sst.TableKey) {
 	// From here on nothing is admitted: admission reads the flag under the shard's lock, and
 	// each shard is swept under its lock after this store.
 	cells.Dropped.Store(true)
+	c.sweep(cells)
+}
+
+// Evict gives a table's bytes back. What is read of it later is admitted again.
+func (c *Cache) Evict(k sst.TableKey) {
+	if cells := c.tables.find(k); cells != nil {
+		c.sweep(cells)
+	}
+}
+
+func (c *Cache) sweep(cells *sst.Cells) {
 	c.meta.drop(cells, sst.MetaBlock, 1)
 	n := len(cells.Blocks())
-	first := int(tableHash(k))
+	first := int(tableHash(cells.Key))
 	for i := range min(n, len(c.blocks)) {
 		c.blocks[(first+i)&(len(c.blocks)-1)].drop(cells, i, len(c.blocks))
 	}

@@ -69,6 +69,14 @@ func (r *registry) remove(k sst.TableKey) *sst.Cells {
 	return c
 }
 
+// find returns the cells of a table that somebody has open, else nil.
+func (r *registry) find(k sst.TableKey) *sst.Cells {
+	p := r.part(k)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.mu.m[k].Value()
+}
+
 func (r *registry) len() int {
 	n := 0
 	for i := range r.parts {

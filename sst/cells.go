@@ -93,6 +93,8 @@ type BlockCache interface {
 	Admit(c *Cells, i int, b *Block)
 	// Drop forgets a table and gives its bytes back at once.
 	Drop(k TableKey)
+	// Evict gives a table's bytes back; what is read of it later is admitted again.
+	Evict(k TableKey)
 }
 
 // MetaBlock is the block number that stands for a table's metadata.

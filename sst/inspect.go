@@ -80,6 +80,13 @@ func (s *Store) Metas(ctx context.Context, rs []*Reader) ([]*Meta, error) {
 // Cached returns the table's metadata when it is in memory, else nil.
 func (r *Reader) Cached() *Meta { return r.meta() }
 
+// Evict removes what the cache holds of the table. What is read later is cached again.
+func (r *Reader) Evict() {
+	if r.s.cache != nil {
+		r.s.cache.Evict(r.cells.Key)
+	}
+}
+
 // Attributes asks the store about the table's object.
 func (r *Reader) Attributes(ctx context.Context) (objstore.Attributes, error) {
 	a, err := r.s.objects.Head(ctx, r.object)

@@ -104,6 +104,9 @@ func (s *Store) Drop(h *Handle) {
 	s.cache.Drop(TableKey{Scope: s.cache.Scope(s.scopeOf(root)), ID: h.ID})
 }
 
+// Cached reports whether the store has a cache.
+func (s *Store) Cached() bool { return s.cache != nil }
+
 func (s *Store) scopeOf(root string) string {
 	if s.scope == "" {
 		return root
