@@ -21,10 +21,11 @@ type Iterator struct {
 	rng   kv.Range
 	left  int // entries still to yield, < 0 = no limit
 	err   error
-	seek  error // of a refused Seek; reported until the next Next or Seek
-	last  []byte
-	moved bool // something was returned or sought
-	fresh bool // cur was found by Seek and not yet consumed by Next or All
+	seek  error    // of a refused Seek; reported until the next Next or Seek
+	last  []byte   // a copy of the last key, for Seek and PageToken after the walk
+	small [24]byte // holds it when it is short
+	moved bool     // something was returned or sought
+	fresh bool     // cur was found by Seek and not yet consumed by Next or All
 	done  bool
 	close bool
 	bare  bool // keys only
@@ -59,13 +60,20 @@ func (it *Iterator) Next() bool {
 // finish ends the walk: with the source's error, or at the end.
 func (it *Iterator) finish() {
 	if it.cur != nil {
-		it.last = append(it.last[:0], it.cur.Key...)
+		it.remember(it.cur.Key)
 		it.paged.some = true
 	}
 	it.cur, it.done = nil, true
 	it.err = it.src.Err()
 	it.paged.end = it.err == nil
 	it.release()
+}
+
+func (it *Iterator) remember(key []byte) {
+	if it.last == nil {
+		it.last = it.small[:0]
+	}
+	it.last = append(it.last[:0], key...)
 }
 
 // Key returns the current key, valid until the next Next, Seek or Close; nil when the
@@ -128,7 +136,7 @@ func (it *Iterator) Seek(key []byte) bool {
 	if !it.src.Seek(key) {
 		it.finish()
 		if it.err == nil {
-			it.last = append(it.last[:0], key...)
+			it.remember(key)
 		}
 		return false
 	}
@@ -185,7 +193,8 @@ func (it *Iterator) Close() error {
 	}
 	it.close, it.done = true, true
 	if it.cur != nil {
-		it.last, it.paged.some = append(it.last[:0], it.cur.Key...), true
+		it.remember(it.cur.Key)
+		it.paged.some = true
 	}
 	it.cur, it.seek = nil, nil
 	it.release()

@@ -26,11 +26,11 @@ func (t *Table) Sample(r kv.Range, f func(first []byte, rows int) bool) {
 		if !r.BelowEnd(first) {
 			return
 		}
-		n := c.order.count() - c.rank
-		last := t.arena.key(c.leaf.cell(c.order.slot(c.order.count() - 1)))
+		n := c.count - c.rank
+		last := t.arena.key(c.leaf.cell(c.order.slot(c.count - 1)))
 		if end := !r.BelowEnd(last); end {
 			n = 0
-			for i := c.rank; i < c.order.count() && r.BelowEnd(t.arena.key(c.leaf.cell(c.order.slot(i)))); i++ {
+			for i := c.rank; i < c.count && r.BelowEnd(t.arena.key(c.leaf.cell(c.order.slot(i)))); i++ {
 				n++
 			}
 			f(first, n)

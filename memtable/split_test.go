@@ -78,4 +78,9 @@ func checkReads(t *testing.T, tab *Table, rnd *rand.Rand, rows []kv.Entry, max k
 			t.Fatalf("get %q: seq %d, want %d", rows[i].Key, e.Seq, rows[i].Seq)
 		}
 	}
+	count := 0
+	tab.Sample(kv.Range{}, func(_ []byte, n int) bool { count += n; return true })
+	if count != len(rows) && count != len(rows)+1 { // the row that is being added may be there
+		t.Fatalf("%d rows sampled, want %d", count, len(rows))
+	}
 }
