@@ -31,23 +31,38 @@ const (
 	head
 	put
 	upload
+	multipart
 	del
 	list
 	methods
 )
 
-var names = [methods]string{"get", "read", "head", "put", "upload", "delete", "list"}
+var names = [methods]string{"get", "read", "head", "put", "upload", "multipart", "delete", "list"}
 
 // LatencyBuckets is the number of a row's latency buckets. Bucket i counts requests that
 // took less than 2^i milliseconds (and not less than the one before); the last has the rest.
 const LatencyBuckets = 16
 
-// A Row is what one cause did by one method.
+// Bounds are the upper boundaries of a row's Durations, ascending; they are those that the Rust
+// engine gives its latency histograms. Nobody may change them.
+var Bounds = [...]time.Duration{
+	time.Millisecond, 5 * time.Millisecond, 10 * time.Millisecond, 25 * time.Millisecond, 50 * time.Millisecond, 100 * time.Millisecond,
+	250 * time.Millisecond, 500 * time.Millisecond, time.Second, 2500 * time.Millisecond, 5 * time.Second, 10 * time.Second,
+}
+
+// A Row is what one cause did in one store by one method.
 type Row struct {
+	// Method is get, read (a range), head, put, upload (a stream in one request), multipart (a
+	// stream in parts), delete or list.
 	Cause, Method string
+	// Store is the name that NewNamed gave, "" of New.
+	Store string
 	// Requests that were sent. A listing counts one for each started thousand of objects, as
 	// clouds page it; an upload in parts counts the parts and the two calls around them.
 	Requests int64
+	// Calls are what Durations and Latency count: several requests may be one call, which is
+	// timed as a whole. Parts are those of multipart.
+	Calls, Parts int64
 	// Errors are calls that failed without an answer. Not found, a refused condition and a
 	// range behind the end are answers; they count in Misses.
 	Errors, Misses int64
@@ -55,23 +70,38 @@ type Row struct {
 	BytesOut       int64 // sent to the store
 	Duration       time.Duration
 	Latency        [LatencyBuckets]int64
+	// Durations[i] counts calls that took at most Bounds[i], and longer than the boundary
+	// before; the last has the rest.
+	Durations [len(Bounds) + 1]int64
 }
 
 // A Ledger adds up. It is safe for concurrent use; counting takes no lock.
 type Ledger struct {
-	clock seam.Clock
+	clock  seam.Clock
+	onCall func(c Call)
 
 	mu     sync.RWMutex
-	causes map[string]*account
+	causes map[account]*counters
 }
 
-type account [methods]counter
+// A Call is one that has ended.
+type Call struct {
+	Cause, Store, Method string
+	Duration             time.Duration
+}
+
+// An account is who is charged.
+type account struct{ cause, store string }
+
+type counters [methods]counter
 
 type counter struct {
 	requests, errors, misses atomic.Int64
+	calls, parts             atomic.Int64
 	bytesIn, bytesOut        atomic.Int64
 	nanos                    atomic.Int64
 	latency                  [LatencyBuckets]atomic.Int64
+	durations                [len(Bounds) + 1]atomic.Int64
 }
 
 // NewLedger returns an empty ledger on the system's clock.
@@ -79,50 +109,58 @@ func NewLedger() *Ledger { return NewLedgerWithClock(seam.SystemClock{}) }
 
 // NewLedgerWithClock returns an empty ledger that takes durations from c.
 func NewLedgerWithClock(c seam.Clock) *Ledger {
-	return &Ledger{clock: c, causes: make(map[string]*account)}
+	return &Ledger{clock: c, causes: make(map[account]*counters)}
 }
 
-func (l *Ledger) account(cause string) *account {
+// OnCall has f told each call when it has ended, in the goroutine that made it; f must be quick
+// and not panic. It is set before the first store is made.
+func (l *Ledger) OnCall(f func(Call)) { l.onCall = f }
+
+func (l *Ledger) account(of account) *counters {
 	l.mu.RLock()
-	known := l.causes[cause]
+	known := l.causes[of]
 	l.mu.RUnlock()
 	if known != nil {
 		return known
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	a := l.causes[cause]
+	a := l.causes[of]
 	if a == nil {
-		a = new(account)
-		l.causes[cause] = a
+		a = new(counters)
+		l.causes[of] = a
 	}
 	return a
 }
 
-// Snapshot returns the rows that have requests, by cause and method. Rows are read one
+// Snapshot returns the rows that have requests, by cause, method and store. Rows are read one
 // after another, so a sum may be off by what happened meanwhile.
 func (l *Ledger) Snapshot() []Row {
 	var rows []Row
 	l.mu.RLock()
-	for cause, a := range l.causes {
+	for of, a := range l.causes {
 		for m := range methods {
 			c := &a[m]
 			if c.requests.Load() == 0 {
 				continue
 			}
 			r := Row{
-				Cause: cause, Method: names[m], Requests: c.requests.Load(), Errors: c.errors.Load(), Misses: c.misses.Load(),
+				Cause: of.cause, Store: of.store, Method: names[m],
+				Requests: c.requests.Load(), Calls: c.calls.Load(), Parts: c.parts.Load(), Errors: c.errors.Load(), Misses: c.misses.Load(),
 				BytesIn: c.bytesIn.Load(), BytesOut: c.bytesOut.Load(), Duration: time.Duration(c.nanos.Load()),
 			}
 			for i := range c.latency {
 				r.Latency[i] = c.latency[i].Load()
+			}
+			for i := range c.durations {
+				r.Durations[i] = c.durations[i].Load()
 			}
 			rows = append(rows, r)
 		}
 	}
 	l.mu.RUnlock()
 	slices.SortFunc(rows, func(a, b Row) int {
-		return cmp.Or(cmp.Compare(a.Cause, b.Cause), cmp.Compare(a.Method, b.Method))
+		return cmp.Or(cmp.Compare(a.Cause, b.Cause), cmp.Compare(a.Method, b.Method), cmp.Compare(a.Store, b.Store))
 	})
 	return rows
 }
@@ -132,6 +170,8 @@ func (l *Ledger) Total() Row {
 	var t Row
 	for _, r := range l.Snapshot() {
 		t.Requests += r.Requests
+		t.Calls += r.Calls
+		t.Parts += r.Parts
 		t.Errors += r.Errors
 		t.Misses += r.Misses
 		t.BytesIn += r.BytesIn
@@ -140,6 +180,9 @@ func (l *Ledger) Total() Row {
 		for i, n := range r.Latency {
 			t.Latency[i] += n
 		}
+		for i, n := range r.Durations {
+			t.Durations[i] += n
+		}
 	}
 	return t
 }
@@ -147,8 +190,14 @@ func (l *Ledger) Total() Row {
 // New returns inner, with what passes it written down under cause. Several stores may share
 // a cause.
 func New(inner objstore.Store, cause string, l *Ledger) objstore.Store {
+	return NewNamed(inner, "", cause, l)
+}
+
+// NewNamed is New for one of several stores under a cause, which name tells apart.
+func NewNamed(inner objstore.Store, name, cause string, l *Ledger) objstore.Store {
+	of := account{cause, name}
 	return &store{
-		Store: inner, ledger: l, clock: l.clock, cause: cause, account: l.account(cause), parts: inner.Properties().UploadParts,
+		Store: inner, ledger: l, clock: l.clock, of: of, counters: l.account(of), parts: inner.Properties().UploadParts,
 	}
 }
 
@@ -162,20 +211,25 @@ type rebooking struct{}
 
 type store struct {
 	objstore.Store
-	ledger  *Ledger
-	clock   seam.Clock
-	cause   string
-	account *account
-	parts   int64
+	ledger   *Ledger
+	clock    seam.Clock
+	of       account
+	counters *counters
+	parts    int64
 }
 
 func (s *store) done(ctx context.Context, m method, start time.Time, requests, in, out int64, err error) {
-	acc := s.account
-	if r, ok := ctx.Value(rebooking{}).([2]string); ok && r[0] == s.cause {
-		acc = s.ledger.account(r[1])
+	of, cs := s.of, s.counters
+	if r, ok := ctx.Value(rebooking{}).([2]string); ok && r[0] == of.cause {
+		of.cause = r[1]
+		cs = s.ledger.account(of)
 	}
-	c := &acc[m]
+	c := &cs[m]
 	c.requests.Add(requests)
+	c.calls.Add(1)
+	if m == multipart {
+		c.parts.Add(requests - aroundParts)
+	}
 	if in != 0 {
 		c.bytesIn.Add(in)
 	}
@@ -192,7 +246,15 @@ func (s *store) done(ctx context.Context, m method, start time.Time, requests, i
 	d := max(s.clock.Now().Sub(start), 0)
 	c.nanos.Add(int64(d))
 	c.latency[min(bits.Len64(uint64(d/time.Millisecond)), LatencyBuckets-1)].Add(1)
+	i, _ := slices.BinarySearch(Bounds[:], d)
+	c.durations[i].Add(1)
+	if f := s.ledger.onCall; f != nil {
+		f(Call{Cause: of.cause, Store: of.store, Method: names[m], Duration: d})
+	}
 }
+
+// aroundParts are the requests that begin and end an upload in parts.
+const aroundParts = 2
 
 func (s *store) Get(ctx context.Context, key string) (objstore.Object, error) {
 	start := s.clock.Now()
@@ -236,11 +298,11 @@ func (s *store) Upload(ctx context.Context, key string, body io.Reader, c objsto
 		v, err = s.Store.Upload(ctx, key, r, c)
 	}
 	n := r.n.Load()
-	requests := int64(1)
+	m, requests := upload, int64(1)
 	if s.parts > 0 && n > s.parts {
-		requests = 2 + (n+s.parts-1)/s.parts
+		m, requests = multipart, aroundParts+(n+s.parts-1)/s.parts
 	}
-	s.done(ctx, upload, start, requests, 0, n, err)
+	s.done(ctx, m, start, requests, 0, n, err)
 	return v, err
 }
 

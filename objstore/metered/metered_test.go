@@ -2,6 +2,7 @@ package metered_test
 
 import (
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -55,14 +56,18 @@ func TestRows(t *testing.T) {
 
 		ms := func(d int) time.Duration { return time.Duration(d) * time.Millisecond }
 		latency := func(bucket int, n int64) (h [metered.LatencyBuckets]int64) { h[bucket] = n; return h }
+		took := func(bound time.Duration, n int64) (h [len(metered.Bounds) + 1]int64) {
+			h[slices.Index(metered.Bounds[:], bound)] = n
+			return h
+		}
 		assert.Equal(t, []metered.Row{
-			{Cause: "gc", Method: "delete", Requests: 2, Errors: 1, Latency: latency(0, 2)},
-			{Cause: "gc", Method: "head", Requests: 1, Misses: 1, Duration: ms(3), Latency: latency(2, 1)},
-			{Cause: "gc", Method: "list", Requests: 1, Latency: latency(0, 1)},
-			{Cause: "wal", Method: "get", Requests: 1, BytesIn: 5, Duration: ms(3), Latency: latency(2, 1)},
-			{Cause: "wal", Method: "put", Requests: 4, Misses: 1, BytesOut: 20, Duration: ms(40), Latency: latency(4, 4)},
-			{Cause: "wal", Method: "read", Requests: 1, Misses: 1, BytesIn: 2, Duration: ms(3), Latency: latency(2, 1)},
-			{Cause: "wal", Method: "upload", Requests: 1, BytesOut: 10, Duration: ms(10), Latency: latency(4, 1)},
+			{Cause: "gc", Method: "delete", Requests: 2, Calls: 2, Errors: 1, Latency: latency(0, 2), Durations: took(ms(1), 2)},
+			{Cause: "gc", Method: "head", Requests: 1, Calls: 1, Misses: 1, Duration: ms(3), Latency: latency(2, 1), Durations: took(ms(5), 1)},
+			{Cause: "gc", Method: "list", Requests: 1, Calls: 1, Latency: latency(0, 1), Durations: took(ms(1), 1)},
+			{Cause: "wal", Method: "get", Requests: 1, Calls: 1, BytesIn: 5, Duration: ms(3), Latency: latency(2, 1), Durations: took(ms(5), 1)},
+			{Cause: "wal", Method: "put", Requests: 4, Calls: 4, Misses: 1, BytesOut: 20, Duration: ms(40), Latency: latency(4, 4), Durations: took(ms(10), 4)},
+			{Cause: "wal", Method: "read", Requests: 1, Calls: 1, Misses: 1, BytesIn: 2, Duration: ms(3), Latency: latency(2, 1), Durations: took(ms(5), 1)},
+			{Cause: "wal", Method: "upload", Requests: 1, Calls: 1, BytesOut: 10, Duration: ms(10), Latency: latency(4, 1), Durations: took(ms(10), 1)},
 		}, l.Snapshot())
 		total := l.Total()
 		assert.EqualValues(t, 11, total.Requests)
@@ -85,7 +90,7 @@ func TestRequestsOfPagesAndParts(t *testing.T) {
 	for range s.List(t.Context(), "k/", "") {
 	}
 	for _, r := range l.Snapshot() {
-		assert.Equal(t, map[string]int64{"upload": 5, "list": 2}[r.Method], r.Requests, r.Method)
+		assert.Equal(t, map[string]int64{"multipart": 5, "list": 2}[r.Method], r.Requests, r.Method)
 	}
 }
 
@@ -112,4 +117,31 @@ func TestCountingAllocatesNothing(t *testing.T) {
 	require.NoError(t, err)
 	p := make([]byte, 1)
 	assert.Zero(t, testing.AllocsPerRun(100, func() { _, _ = s.ReadAt(t.Context(), "k", p, 0) }))
+}
+
+// Stores under one cause are told apart by name, each call is told when it has ended, and what is
+// booked under another cause stays in its store.
+func TestNamedStoresAndCalls(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx := t.Context()
+		l := metered.NewLedger()
+		var calls []metered.Call
+		l.OnCall(func(c metered.Call) { calls = append(calls, c) })
+		inner := delay.New(objstore.NewMemory(), delay.Options{Put: 3 * time.Second})
+		main, wal := metered.NewNamed(inner, "main", "gc", l), metered.NewNamed(inner, "wal", "gc", l)
+		_, err := main.Put(ctx, "a", nil, objstore.Always)
+		require.NoError(t, err)
+		require.NoError(t, wal.Delete(metered.Rebook(ctx, "gc", "other"), "none"))
+		require.NoError(t, wal.Delete(ctx, "a"))
+		assert.Equal(t, []metered.Call{
+			{Cause: "gc", Store: "main", Method: "put", Duration: 3 * time.Second},
+			{Cause: "other", Store: "wal", Method: "delete"}, {Cause: "gc", Store: "wal", Method: "delete"},
+		}, calls)
+		var got []string
+		for _, r := range l.Snapshot() {
+			got = append(got, r.Cause+" "+r.Store+" "+r.Method)
+		}
+		assert.Equal(t, []string{"gc wal delete", "gc main put", "other wal delete"}, got)
+		assert.EqualValues(t, 1, l.Total().Durations[slices.Index(metered.Bounds[:], 5*time.Second)])
+	})
 }

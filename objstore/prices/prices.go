@@ -119,7 +119,7 @@ func (t Table) of(method string) float64 {
 		return t.Get
 	case "head":
 		return t.Head
-	case "put", "upload":
+	case "put", "upload", "multipart":
 		return t.Put
 	case "list":
 		return t.List
