@@ -98,7 +98,7 @@ func TestEveryMetricMoves(t *testing.T) {
 			_, err := db.CreateCheckpoint(ctx, CheckpointAll, nil)
 			require.NoError(t, err)
 		}, "memtable_flush.checkpoint_request_count")
-		step("manifest", func() { require.NoError(t, db.RefreshManifest(ctx)) }, "memtable_flush.manifest_refresh_count", "object_store.request_count component manifest api get")
+		step("manifest", func() { require.NoError(t, db.RefreshManifest(ctx)) }, "memtable_flush.manifest_refresh_count", "object_store.request_count component db store_type main op get api get cause manifest")
 		var snap *Snapshot
 		var tx *Txn
 		step("snapshot and transaction", func() {
@@ -140,7 +140,7 @@ func TestEveryMetricMoves(t *testing.T) {
 		}, "db.sorted_run_count", "merge_operator_operands path compact", "compactor.last_compaction_timestamp_sec", "compactor.jobs_claimed",
 			"compactor.bytes_compacted worker_id *", "compactor.ssts_written worker_id *", "compactor.worker_last_heartbeat_ms worker_id *",
 			"compactor.expired_entries_purged entry_type value", "compactor.expired_entries_purged entry_type merge",
-			"object_store.request_count component compactor api put")
+			"object_store.request_count component compactor store_type main op put api put cause compactor")
 		require.Equal(t, 1.0, accFigures(db.Metrics())["slatedb.compactor.epoch"], "it was told before this test looked")
 		step("garbage collection", func() { time.Sleep(3 * time.Hour) }, "gc.count")
 		for _, f := range []string{"manifest", "wal", "compactions"} { // the first pass, at a random moment, may have been before

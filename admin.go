@@ -76,6 +76,7 @@ func NewAdmin(location string, o *AdminOptions) (*Admin, error) {
 	if err != nil {
 		return nil, err
 	}
+	h.role = "admin"
 	a := &Admin{h: h}
 	a.forget()
 	return a, nil

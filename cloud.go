@@ -6,7 +6,6 @@ import (
 
 	"github.com/slatedb/slatedb-go/objstore"
 	"github.com/slatedb/slatedb-go/objstore/hedge"
-	"github.com/slatedb/slatedb-go/objstore/metered"
 	"github.com/slatedb/slatedb-go/objstore/prices"
 	"github.com/slatedb/slatedb-go/objstore/probe"
 	"github.com/slatedb/slatedb-go/objstore/retry"
@@ -83,7 +82,7 @@ func (h *handle) hedged(cause string, s, raw objstore.Store) objstore.Store {
 		return s
 	}
 	o := *h.conf.HedgedReads
-	o.Env, o.Second = h.conf.env, metered.New(raw, "hedge", h.ledger)
+	o.Env, o.Second = h.conf.env, h.meter("hedge", raw)
 	return hedge.New(s, o)
 }
 
@@ -100,7 +99,7 @@ func (h *handle) probe(ctx context.Context) error {
 			}
 		}
 		ro := h.retries(s)
-		return probe.Once(ctx, metered.New(s, "probe", h.ledger), key, &probe.Options{Path: h.path, Env: h.conf.env, Retry: &ro})
+		return probe.Once(ctx, h.meter("probe", s), key, &probe.Options{Path: h.path, Env: h.conf.env, Retry: &ro})
 	}
 	if err := try(h.raw, h.conf.Store != nil); err != nil {
 		return err

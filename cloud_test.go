@@ -57,7 +57,7 @@ func TestJ4_OpenRefusesDeviantStores(t *testing.T) {
 				}
 				require.NoError(t, err)
 				defer db.Close(ctx)
-				n, _ := db.Metrics().Value("slatedb.object_store.request_count", "component", "probe", "api", "put")
+				n, _ := db.Metrics().Value("slatedb.object_store.request_count", "cause", "probe", "api", "put")
 				assert.GreaterOrEqual(t, n, 7.0)
 				for i := range 20 {
 					require.NoError(t, db.Put(ctx, fmt.Appendf(nil, "k%02d", i), []byte("v")))
@@ -71,7 +71,7 @@ func TestJ4_OpenRefusesDeviantStores(t *testing.T) {
 				second, err := Open(ctx, "db", o)
 				require.NoError(t, err)
 				defer second.Close(ctx)
-				_, probed := second.Metrics().Value("slatedb.object_store.request_count", "component", "probe", "api", "put")
+				_, probed := second.Metrics().Value("slatedb.object_store.request_count", "cause", "probe", "api", "put")
 				assert.False(t, probed, "once for each process and store")
 				require.ErrorIs(t, db.Put(ctx, []byte("k"), nil), ErrFenced)
 				require.NoError(t, second.Put(ctx, []byte("k"), []byte("second")))
@@ -213,7 +213,7 @@ func TestHedgedReads(t *testing.T) {
 		usual := get()
 		f.Script(faulty.Rule{Method: "read", Nth: 1, Kind: faulty.Delay, Delay: time.Minute})
 		assert.Less(t, get(), usual+30*time.Millisecond)
-		n, _ := db.Metrics().Value("slatedb.object_store.request_count", "component", "hedge", "api", "read")
+		n, _ := db.Metrics().Value("slatedb.object_store.request_count", "cause", "hedge", "api", "get_range")
 		assert.Equal(t, 1.0, n)
 	})
 }
@@ -264,7 +264,8 @@ func cloudRequests(m Metrics) (byCause map[string]float64, total float64) {
 	byCause = map[string]float64{}
 	for x := range m.All() {
 		if x.Name == "slatedb.object_store.request_count" {
-			byCause[x.Labels[1]] += x.Value
+			cause, _ := x.label("cause")
+			byCause[cause] += x.Value
 			total += x.Value
 		}
 	}

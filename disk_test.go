@@ -120,7 +120,7 @@ func TestDiskCacheWarmSetSurvivesARestart(t *testing.T) {
 	require.Zero(t, requests)
 	m := w.db.Metrics()
 	require.Equal(t, w.figure(m, "part_access_count"), w.figure(m, "part_hit_count"))
-	_, counted := m.Value("slatedb.object_store.request_count", "component", "read", "api", "read")
+	_, counted := m.Value("slatedb.object_store.request_count", "cause", "read", "api", "get_range")
 	require.False(t, counted, "no request was made")
 
 	// A reader of the same process shares the directory.

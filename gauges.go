@@ -73,6 +73,7 @@ func (db *DB) initGauges() {
 func (h *handle) metrics() Metrics {
 	m := h.stats.snapshot()
 	m.all = append(m.all, h.derived()...)
+	m.all = append(m.all, h.requestDurations()...)
 	h.cost(&m)
 	return m
 }
@@ -89,12 +90,7 @@ func (h *handle) derived() (out []Metric) {
 		add("slatedb.db.sst_filter_negative_count", float64(f.Negative), "kind", label)
 		add("slatedb.db.sst_filter_false_positive_count", float64(f.FalsePositive), "kind", label)
 	}
-	for _, r := range h.ledger.Snapshot() {
-		add("slatedb.object_store.request_count", float64(r.Requests), "component", r.Cause, "api", r.Method)
-		add("slatedb.object_store.error_count", float64(r.Errors), "component", r.Cause, "api", r.Method)
-		add("slatedb.object_store.bytes_read", float64(r.BytesIn), "component", r.Cause, "api", r.Method)
-		add("slatedb.object_store.bytes_written", float64(r.BytesOut), "component", r.Cause, "api", r.Method)
-	}
 	h.diskCounters(add)
+	out = append(out, h.requestFigures()...)
 	return out
 }

@@ -23,6 +23,7 @@ import (
 type handle struct {
 	conf *config
 	path string
+	role string // db unless the handle says reader or admin: the label component of its requests
 	// scope names the object store within the process.
 	scope string
 	// raw and rawWAL are the stores as given; those of a component carry its ledger cause.
@@ -61,7 +62,7 @@ var sharedCache = sync.OnceValue(func() *cache.Cache {
 
 // newHandle resolves the location and wires the stores. It does no request.
 func newHandle(ctx context.Context, location string, c *config) (*handle, error) {
-	h := &handle{conf: c, ledger: metered.NewLedger(), durable: new(watermark.Mark)}
+	h := &handle{conf: c, role: "db", ledger: metered.NewLedger(), durable: new(watermark.Mark)}
 	h.raw, h.path = c.Store, location
 	if c.Store == nil {
 		s, path, err := objstore.Resolve(ctx, location)
@@ -79,6 +80,7 @@ func newHandle(ctx context.Context, location string, c *config) (*handle, error)
 	}
 	h.initHealth()
 	h.stats.init(c.MetricsRecorder)
+	h.observeCalls(c.MetricsRecorder)
 	h.newestCreate.Store(kv.NoTS)
 	h.life, h.cancel = context.WithCancel(context.Background())
 
@@ -126,7 +128,7 @@ func (h *handle) component(cause string, s objstore.Store) objstore.Store {
 func (h *handle) componentRetrying(cause string, s objstore.Store, retries int) objstore.Store {
 	o := h.retries(s)
 	o.MaxRetries = orDefault(retries, o.MaxRetries)
-	return retry.New(h.hedged(cause, metered.New(s, cause, h.ledger), s), o)
+	return retry.New(h.hedged(cause, h.meter(cause, s), s), o)
 }
 
 // release ends what belongs to the handle alone.

@@ -29,22 +29,39 @@ func (m Metrics) All() iter.Seq[Metric] {
 	}
 }
 
-// Value returns one figure; labels alternate name and value and must be given in the
-// figure's own order.
-func (m Metrics) Value(name string, labels ...string) (float64, bool) {
-	for _, x := range m.all {
-		if x.Name != name || len(x.Labels) != len(labels) {
-			continue
-		}
-		same := true
-		for i := range labels {
-			same = same && labels[i] == x.Labels[i]
-		}
-		if same {
-			return x.Value, true
+// Value returns the sum of the figures of this name that have all these labels, which alternate
+// name and value, in any order; false when there is none. So with all its labels it is one figure,
+// and with fewer those that differ in the others: all requests of a component, for example.
+func (m Metrics) Value(name string, labels ...string) (sum float64, ok bool) {
+	for i := range m.all {
+		if x := &m.all[i]; x.Name == name && x.has(labels) {
+			sum, ok = sum+x.Value, true
 		}
 	}
-	return 0, false
+	return sum, ok
+}
+
+// has reports whether m has all these labels.
+func (m *Metric) has(labels []string) bool {
+	if len(labels)%2 != 0 {
+		return false
+	}
+	for i := 0; i < len(labels); i += 2 {
+		if v, ok := m.label(labels[i]); !ok || v != labels[i+1] {
+			return false
+		}
+	}
+	return true
+}
+
+// label returns the value of one label.
+func (m *Metric) label(name string) (string, bool) {
+	for i := 0; i+1 < len(m.Labels); i += 2 {
+		if m.Labels[i] == name {
+			return m.Labels[i+1], true
+		}
+	}
+	return "", false
 }
 
 // A MetricsRecorder receives every change of a counter as it happens, from several goroutines

@@ -116,6 +116,7 @@ func OpenReader(ctx context.Context, location string, o *ReaderOptions) (*Reader
 	if err != nil {
 		return nil, err
 	}
+	h.role = "reader"
 	r := &Reader{handle: h, mode: mode, poll: orDefault(o.PollInterval, defaultReaderPoll), skipWAL: o.SkipWALReplay, busy: make(chan struct{}, 1)}
 	r.leases.life = life
 	r.walStore = h.component("wal", h.rawWAL)

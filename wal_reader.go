@@ -82,6 +82,7 @@ func NewWALReader(location string, o *WALReaderOptions) (*WALReader, error) {
 	if err != nil {
 		return nil, err
 	}
+	h.role = "reader"
 	return &WALReader{
 		h: h, store: h.component("wal", h.rawWAL), poll: o.PollInterval,
 		buffer: orDefault(o.MaxBufferedBytes, defaultWALBuffer), fetches: orDefault(o.MaxFetchTasks, defaultWALFetches),
