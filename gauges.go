@@ -83,13 +83,23 @@ func (h *handle) derived() (out []Metric) {
 	add := func(name string, v float64, labels ...string) {
 		out = append(out, Metric{Name: name, Labels: labels, Value: v})
 	}
-	filters := h.ssts.Stats().Filters
+	st := h.ssts.Stats()
+	filters := &st.Filters
 	for kind, label := range []string{sst.QueryPoint: "point", sst.QueryPrefix: "prefix", sst.QueryRange: "range"} {
 		f := &filters[kind]
 		add("slatedb.db.sst_filter_positive_count", float64(f.Positive), "kind", label)
 		add("slatedb.db.sst_filter_negative_count", float64(f.Negative), "kind", label)
 		add("slatedb.db.sst_filter_false_positive_count", float64(f.FalsePositive), "kind", label)
 	}
+	access := func(kind string, n sst.CacheAccess) {
+		add("slatedb.db_cache.access_count", float64(n.Hits), "entry_kind", kind, "result", "hit")
+		add("slatedb.db_cache.access_count", float64(n.Misses), "entry_kind", kind, "result", "miss")
+	}
+	access("filter", st.Cache.Filter)
+	access("index", st.Cache.Index)
+	access("data_block", st.Cache.Block)
+	access("stats", sst.CacheAccess{}) // reads need none
+	add("slatedb.db_cache.error_count", float64(st.Cache.Errors))
 	h.diskCounters(add)
 	out = append(out, h.requestFigures()...)
 	return out

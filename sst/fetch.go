@@ -23,7 +23,7 @@ type FetchOptions struct {
 // asking the tables again records anew what is missing.
 func (s *Store) Fetch(ctx context.Context, o FetchOptions, ls ...*Lookup) error {
 	for _, l := range ls {
-		l.tally.n = [3]uint32{} // every table is asked again, and counts then
+		l.tally.clear() // every table is asked again, and counts then
 	}
 	if len(ls) == 1 && len(ls[0].needs) == 1 {
 		l, n := ls[0], ls[0].needs[0]

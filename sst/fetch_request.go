@@ -2,6 +2,7 @@ package sst
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/slatedb/slatedb-go/internal/kv"
@@ -61,6 +62,9 @@ func (q *request) read(ctx context.Context) error {
 func (q *request) finish(v Loaded, err error) {
 	t := &q.wants[q.done]
 	q.done++
+	if err != nil && t.shared && !errors.Is(err, errStopped) {
+		q.s.counters.loadErrors.Add(1)
+	}
 	if !t.shared {
 		t.load.Resolve(v, err)
 		return

@@ -48,6 +48,7 @@ type Group struct {
 	o       GroupOptions
 	members []*Iter
 	slots   chan struct{} // nil: the store's are enough
+	seen    scanTally     // what its sources looked at
 
 	own    context.Context // ends with ctx, with the store's lifetime, and at close; made on first use
 	cancel context.CancelFunc
@@ -95,6 +96,7 @@ func (g *Group) leave(it *Iter) {
 // Close cuts off what is being read ahead. Closing every source does the same. Sources that
 // are still open go on.
 func (g *Group) Close() {
+	g.seen.flush(g.s)
 	if g.cancel != nil {
 		g.unhook()
 		g.cancel()

@@ -191,7 +191,7 @@ func (it *Iter) prepare() bool {
 func (it *Iter) loadMeta() bool {
 	if it.m == nil {
 		if m := it.v.r.meta(); m != nil {
-			return it.setMeta(m)
+			return it.setMeta(m, it.asked())
 		}
 		if it.metaWant == nil {
 			if err := it.g.demand(it, -1); err != nil {
@@ -200,12 +200,13 @@ func (it *Iter) loadMeta() bool {
 		}
 		w := wave{s: it.g.s, fill: true, wants: []want{*it.metaWant}}
 		v, err := w.wait(it.g.ctx, 0)
+		missed := it.asked()
 		it.metaWant = nil
 		if err != nil {
 			return it.finish(err)
 		}
 		it.g.gather(it)
-		return it.setMeta(v.Meta)
+		return it.setMeta(v.Meta, missed)
 	}
 	return true
 }
@@ -228,17 +229,30 @@ func (it *Iter) takeMeta() bool {
 	if m == nil {
 		return false
 	}
+	missed := it.asked()
 	it.metaWant = nil
-	return it.setMeta(m)
+	return it.setMeta(m, missed)
 }
 
-func (it *Iter) setMeta(m *Meta) bool {
+// asked reports whether the metadata was not there and had to be asked for.
+func (it *Iter) asked() bool { return it.metaWant != nil && it.metaWant.load != nil }
+
+// setMeta uses the metadata; missed says that it was not in the cache.
+func (it *Iter) setMeta(m *Meta, missed bool) bool {
+	miss := 0
+	if missed {
+		miss = 1
+	}
+	it.g.seen.index[miss]++
 	if q := it.g.o.Query; q != nil {
 		verdict, kind, err := it.v.r.mayContain(m, q)
 		if err != nil {
 			return it.finish(err)
 		}
 		it.g.s.countFilter(kind, verdict)
+		if verdict != filterNone {
+			it.g.seen.filter[miss]++
+		}
 		if verdict == filterNo {
 			return it.finish(nil)
 		}
@@ -368,6 +382,7 @@ func (it *Iter) rowError(i int, err error) error {
 // block returns block i from the cache, from what the iterator holds, or from the store.
 func (it *Iter) block(i int) (*Block, error) {
 	if b := it.v.r.cells.Block(i); b != nil {
+		it.g.seen.block[0]++
 		return b, nil
 	}
 	return it.blockSlow(i)
@@ -423,6 +438,7 @@ func (it *Iter) openHeld(sp *span, i int) (*Block, error) {
 		}
 		return nil, err
 	}
+	it.g.seen.block[1]++
 	if fill {
 		r.cells.Size(it.m.Index.Len())
 		r.s.cache.Admit(r.cells, i, v.Block)

@@ -183,6 +183,7 @@ func (it *Iter) endSpread(key []byte, before bool) bool {
 func (it *Iter) middleBlock(i int) (*Block, error) {
 	r := it.v.r
 	if b := r.cells.Block(i); b != nil {
+		it.g.seen.block[0]++
 		return b, nil
 	}
 	d := it.d

@@ -14,7 +14,7 @@ type Lookup struct {
 	q     Query
 	needs []need
 	pins  []pin
-	tally filterTally
+	tally tally
 }
 
 // A need is a part of a table that was not cached.
@@ -40,7 +40,7 @@ func (l *Lookup) Reset(key, filterContext []byte) {
 
 // Done lets go of everything that the read held. Reset does so too.
 func (l *Lookup) Done() {
-	l.tally.flush(QueryPoint)
+	l.tally.flush()
 	l.q = Query{Kind: QueryPoint}
 	if len(l.needs) > 0 {
 		clear(l.needs)
@@ -59,6 +59,24 @@ func (l *Lookup) Key() []byte { return l.q.Key }
 func (l *Lookup) NeedsFetch() bool { return len(l.needs) > 0 }
 
 func (l *Lookup) need(r *Reader, m *Meta, i int) { l.needs = append(l.needs, need{r, m, i}) }
+
+// noteMeta counts metadata that had to be fetched.
+func (l *Lookup) noteMeta(r *Reader, verdict filterVerdict) {
+	if l.pinned(r, MetaBlock).Meta == nil {
+		return
+	}
+	l.tally.more[metaMissed]++
+	if verdict != filterNone {
+		l.tally.more[filterMissed]++
+	}
+}
+
+// noteBlock counts a block that had to be fetched.
+func (l *Lookup) noteBlock(r *Reader, i int) {
+	if l.pinned(r, i).Block != nil {
+		l.tally.more[blockMissed]++
+	}
+}
 
 func (l *Lookup) pinned(r *Reader, i int) Loaded {
 	for k := range l.pins {

@@ -78,13 +78,18 @@ func (v *ViewReader) Get(l *Lookup, max kv.Seq, dst *kv.Entry) (Verdict, error) 
 		return Absent, err
 	}
 	l.tally.of(r.s)
+	if len(l.pins) != 0 {
+		l.noteMeta(r, verdict)
+	}
 	if verdict == filterNo {
 		l.tally.n[1]++
 		return Absent, nil
 	}
 	x := &m.Index
 	n := x.Len()
-	for i := x.lookupStart(key); i < n; i++ {
+	first := x.lookupStart(key)
+	i := first
+	for ; i < n; i++ {
 		b := r.cells.Block(i)
 		if b == nil {
 			if b = l.pinned(r, i).Block; b == nil {
@@ -96,22 +101,23 @@ func (v *ViewReader) Get(l *Lookup, max kv.Seq, dst *kv.Entry) (Verdict, error) 
 				return Missing, nil
 			}
 		}
+		if len(l.pins) != 0 {
+			l.noteBlock(r, i)
+		}
 		found, past, err := b.get(key, max, dst)
 		if err != nil {
 			return Absent, r.damage("block", x.Offset(i), err)
 		}
 		if found {
-			if verdict == filterMaybe {
-				l.tally.n[0]++
-			}
+			l.tally.looked(verdict, i-first+1)
 			return Found, nil
 		}
 		if past || i+1 >= n || bytes.Compare(x.Key(i+1), key) > 0 {
 			break
 		}
 	}
+	l.tally.looked(verdict, min(i, n-1)-first+1)
 	if verdict == filterMaybe {
-		l.tally.n[0]++
 		l.tally.n[2]++
 	}
 	return Absent, nil
