@@ -59,7 +59,7 @@ func (db *DB) runGC(ctx context.Context) error {
 	store := func(s objstore.Store) objstore.Store { return db.componentRetrying("gc", s, o.MaxRetries) }
 	return gc.New(gc.Config{
 		Objects: store(db.raw), WALObjects: store(db.rawWAL), Root: db.path, Env: db.conf.env, Logger: db.conf.Logger,
-		Manifests: db.manifests, Compactions: manifest.NewCompactionsStore(store(db.raw), db.path, db.conf.env), Count: db.stats.count,
+		Manifests: db.manifests, Compactions: manifest.NewCompactionsStore(store(db.raw), db.path, db.conf.env), Count: db.stats.count, Gauge: db.stats.set,
 	}, o).Run(ctx)
 }
 

@@ -91,8 +91,14 @@ func (t *task) write(ctx context.Context, src kv.Iterator, seen mark, filter *ro
 	var w *sst.Writer
 	var full []byte // key of the last row, once the table is full
 	isFull := false
+	merged := 0
+	defer func() { t.merged.Add(uint64(merged)) }()
 	for src.Next() {
 		e := src.Entry()
+		if merged += len(e.Key) + len(e.Value); merged >= mergedStep {
+			t.merged.Add(uint64(merged))
+			merged = 0
+		}
 		if seen.key != nil {
 			if seen.covers(e) {
 				continue
@@ -131,6 +137,9 @@ func (t *task) write(ctx context.Context, src kv.Iterator, seen mark, filter *ro
 	}
 	return up.add(ctx, w)
 }
+
+// mergedStep is how many bytes are merged before the throughput learns of them (arbitrary).
+const mergedStep = 1 << 20
 
 // outputBuffer is what the tables that a job is building and storing may take, where the size
 // of tables was not set (arbitrary).

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/slatedb/slatedb-go/cache"
 	"github.com/slatedb/slatedb-go/internal/kv"
@@ -16,6 +18,8 @@ import (
 // A task is one claimed job at work in this process.
 type task struct {
 	w      *Worker
+	began  time.Time     // here, which may not be for the first time
+	merged atomic.Uint64 // bytes of keys and values that were merged since
 	job    manifest.Compaction
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -44,7 +48,7 @@ type input struct {
 }
 
 func (w *Worker) newTask(ctx context.Context, j *manifest.Compaction) *task {
-	t := &task{w: w, job: j.Clone()}
+	t := &task{w: w, job: j.Clone(), began: w.conf.Env.Clock.Now()}
 	t.ctx, t.cancel = context.WithCancel(ctx)
 	return t
 }
@@ -105,8 +109,8 @@ func (t *task) work() error {
 	if err != nil {
 		return err
 	}
-	w.addBytes(int64(size))
-	defer w.addBytes(-int64(size))
+	w.started(t, int64(size))
+	defer w.ended(t, int64(size))
 	t.mu.Lock()
 	n := len(t.mu.ranges)
 	t.mu.Unlock()
@@ -134,10 +138,38 @@ func (t *task) work() error {
 // by every range.
 const metaBytes = 64 << 20
 
-func (w *Worker) addBytes(n int64) {
+func (w *Worker) started(t *task, size int64) {
 	w.mu.Lock()
-	w.mu.bytes += n
+	defer w.mu.Unlock()
+	w.mu.bytes += size
+	w.mu.busy[t] = struct{}{}
+}
+
+// ended also tells the throughput once more, which no heartbeat may have seen of a short job.
+func (w *Worker) ended(t *task, size int64) {
+	w.tellThroughput()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.mu.bytes -= size
+	delete(w.mu.busy, t)
+}
+
+// tellThroughput sets the gauge to what the jobs at work have merged a second, each since it
+// began.
+func (w *Worker) tellThroughput() {
+	if w.conf.Gauge == nil {
+		return
+	}
+	now := w.conf.Env.Clock.Now()
+	sum := 0.0
+	w.mu.Lock()
+	for t := range w.mu.busy {
+		if d := now.Sub(t.began); d > 0 {
+			sum += float64(t.merged.Load()) / d.Seconds()
+		}
+	}
 	w.mu.Unlock()
+	w.conf.gauge("total_throughput_bytes_per_sec", sum)
 }
 
 // prepare resolves the sources and fixes what the job goes by. It returns the input's size.

@@ -36,7 +36,9 @@ type Worker struct {
 
 	mu struct {
 		sync.Mutex
-		bytes int64 // inputs of running tasks, for the gauge
+		// For the gauges.
+		bytes int64              // inputs of running tasks
+		busy  map[*task]struct{} // the running tasks
 	}
 }
 
@@ -48,12 +50,14 @@ type retry struct {
 
 // NewWorker returns a worker. No I/O; it does nothing until Run.
 func NewWorker(c Config, o WorkerOptions) *Worker {
-	return &Worker{
+	w := &Worker{
 		conf: c, o: o.withDefaults(), wake: make(chan struct{}, 1), extra: make(chan struct{}, max(1, o.withDefaults().MaxSubcompactions-1)),
 		id:    c.Env.ULID(uint64(max(c.Env.Clock.Now().UnixMilli(), 0))).String(),
 		jobs:  manifest.NewCompactionsStore(c.Objects, c.Root, c.Env),
 		tasks: map[ulid.ULID]*task{}, shy: map[ulid.ULID]retry{},
 	}
+	w.mu.busy = map[*task]struct{}{}
+	return w
 }
 
 // releaseTimeout bounds how long the end of Run waits for the store to take its jobs back.
@@ -284,4 +288,5 @@ func (w *Worker) gauges() {
 	w.mu.Unlock()
 	w.conf.gauge("running_compactions", float64(len(w.tasks)), "worker_id", w.id)
 	w.conf.gauge("total_bytes_being_compacted", float64(bytes))
+	w.tellThroughput()
 }

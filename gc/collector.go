@@ -26,6 +26,8 @@ type Config struct {
 	Compactions *manifest.CompactionsStore
 	// Count adds to a counter; labels alternate name and value. nil: nobody counts.
 	Count func(name string, delta uint64, labels ...string)
+	// Gauge sets a gauge, in the same way.
+	Gauge func(name string, value float64, labels ...string)
 }
 
 // A Collector collects the garbage of one database. Safe for concurrent use.
@@ -71,6 +73,9 @@ func New(c Config, o Options) *Collector {
 	}
 	if c.Count == nil {
 		c.Count = func(string, uint64, ...string) {}
+	}
+	if c.Gauge == nil {
+		c.Gauge = func(string, float64, ...string) {}
 	}
 	g := &Collector{
 		conf: c, opts: o, rules: make(map[string]rule), turn: make(chan struct{}, 1),
@@ -285,6 +290,9 @@ func (p *pass) collect(ctx context.Context, kind string) ([]Decision, error) {
 		return nil, err // half a listing is no listing
 	}
 	p.conf.Env.Point("gc.planned-" + kind)
+	if kind == KindManifest || kind == KindCompactions {
+		defer func() { p.conf.Gauge("slatedb.gc.version_count", float64(left(ds, rule.dry)), "resource", kind) }()
+	}
 	if rule.dry {
 		return ds, nil
 	}
@@ -294,6 +302,18 @@ func (p *pass) collect(ctx context.Context, kind string) ([]Decision, error) {
 		}
 	}
 	return ds, p.delete(ctx, store, kind, ds)
+}
+
+// left counts the versions that are there after a pass. The decision about one that could not be
+// deleted was turned into keeping it.
+func left(ds []Decision, dry bool) int {
+	n := 0
+	for i := range ds {
+		if ds[i].ID != 0 && (dry || !ds[i].Delete) {
+			n++
+		}
+	}
+	return n
 }
 
 func (p *pass) list(ctx context.Context, s objstore.Store, dir string) ([]objstore.Attributes, error) {

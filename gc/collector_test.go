@@ -58,7 +58,16 @@ func TestRunOnceDeletesTheGarbageAndNothingElse(t *testing.T) {
 		counts.Store(name+" "+strings.Join(labels, "="), n)
 	}
 	var log bytes.Buffer
-	c := New(Config{Objects: w.mem, Root: f.root, Env: w.env, Count: count,
+	gauge := func(name string, v float64, labels ...string) {
+		counts.Store(name+" "+strings.Join(labels, "="), int(v))
+	}
+	w.put("p/db/manifest/notes.txt", "mine")
+	dry, err := New(Config{Objects: w.mem, Root: f.root, Env: w.env, Logger: quiet(), Gauge: gauge}, Options{DryRun: true}).RunOnce(w.ctx)
+	require.NoError(t, err)
+	require.NotEmpty(t, dry.Deleted)
+	v, _ := counts.Load("slatedb.gc.version_count resource=compactions")
+	require.EqualValues(t, versions, v, "a dry run leaves all of them")
+	c := New(Config{Objects: w.mem, Root: f.root, Env: w.env, Count: count, Gauge: gauge,
 		Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))}, Options{})
 	rep, err := c.RunOnce(w.ctx)
 	require.NoError(t, err)
@@ -78,6 +87,7 @@ func TestRunOnceDeletesTheGarbageAndNothingElse(t *testing.T) {
 	assert.Equal(t, []string{
 		"p/db/compacted/" + young.String() + ".sst: not older than newest L0",
 		"p/db/compacted/notes.txt: not ours",
+		"p/db/manifest/notes.txt: not ours",
 		"p/db/wal/00000000000000000001.sst: fence",
 	}, rest)
 	assert.Len(t, w.names("p/db2/"), 1)
@@ -94,6 +104,8 @@ func TestRunOnceDeletesTheGarbageAndNothingElse(t *testing.T) {
 		"slatedb.gc.deleted_count resource=compacted":   1 + 6 + 1,
 		"slatedb.gc.deleted_count resource=wal":         int(last.ReplayAfterWAL) - 2, // one is the fence, one the replay point
 		"slatedb.gc.deleted_count resource=compactions": versions - 1,
+		"slatedb.gc.version_count resource=manifest":    1,
+		"slatedb.gc.version_count resource=compactions": 1,
 	} {
 		v, _ := counts.Load(k)
 		assert.EqualValues(t, n, v, k)
