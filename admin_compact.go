@@ -337,8 +337,8 @@ func (a *Admin) compactorConfig(retries int, timeout time.Duration) compactor.Co
 		BlockSize: c.BlockSize, Codec: c.Compression, Transformer: c.BlockTransformer, Policies: c.FilterPolicies,
 		MinFilterKeys: c.MinFilterKeys, MergeOperator: c.MergeOperator, Filter: c.CompactionFilter,
 	}
-	if r := c.MetricsRecorder; r != nil {
-		out.Count, out.Gauge = r.Count, r.Gauge
+	if c.MetricsRecorder != nil {
+		out.Count, out.Gauge = a.h.stats.count, a.h.stats.set
 	}
 	return out
 }

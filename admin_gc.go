@@ -50,8 +50,8 @@ func (a *Admin) collector(o *GCOptions) *gc.Collector {
 	if h.conf.WALStore != nil {
 		c.WALObjects = h.componentRetrying("gc", h.rawWAL, o.MaxRetries)
 	}
-	if r := h.conf.MetricsRecorder; r != nil {
-		c.Count = r.Count
+	if h.conf.MetricsRecorder != nil {
+		c.Count, c.Gauge = h.stats.count, h.stats.set
 	}
 	return gc.New(c, *o)
 }

@@ -112,3 +112,30 @@ func TestRequestFiguresOfUploadsInParts(t *testing.T) {
 	require.Equal(t, 2.0, metric(t, m, requestDuration+"_count", "component", "compactor", "api", "put"))
 	require.Equal(t, float64(10<<10), metric(t, m, requestBytesOut, "component", "compactor", "api", "multipart_complete"))
 }
+
+// A recorder that panics does not stop a collector or compactor of an Admin.
+func TestRecordersOfAnAdminMayPanic(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx := t.Context()
+		s := objstore.NewMemory()
+		o := testOptions()
+		o.Store = s
+		db, err := Open(ctx, "db", o)
+		require.NoError(t, err)
+		defer db.Close(ctx)
+		a, err := NewAdmin("db", &AdminOptions{Store: s, Logger: quiet, MetricsRecorder: panicking{}})
+		require.NoError(t, err)
+		defer a.Close()
+		_, err = a.RunGCOnce(ctx, nil)
+		require.NoError(t, err)
+		short, cancel := context.WithTimeout(ctx, time.Hour)
+		defer cancel()
+		require.NoError(t, a.RunCompactor(short, nil))
+	})
+}
+
+type panicking struct{}
+
+func (panicking) Count(string, uint64, ...string)               { panic("a bug of the user's") }
+func (panicking) Gauge(string, float64, ...string)              { panic("a bug of the user's") }
+func (panicking) Observe(string, float64, []float64, ...string) { panic("a bug of the user's") }
