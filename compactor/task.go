@@ -140,35 +140,39 @@ const metaBytes = 64 << 20
 
 func (w *Worker) started(t *task, size int64) {
 	w.mu.Lock()
-	defer w.mu.Unlock()
 	w.mu.bytes += size
 	w.mu.busy[t] = struct{}{}
+	w.mu.Unlock()
+	w.tellBytes()
 }
 
-// ended also tells the throughput once more, which no heartbeat may have seen of a short job.
+// ended also tells how it went, which no heartbeat may have seen of a short job. The goroutine of
+// Run, which is woken then, tells of the end.
 func (w *Worker) ended(t *task, size int64) {
-	w.tellThroughput()
+	w.tellBytes()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.mu.bytes -= size
 	delete(w.mu.busy, t)
 }
 
-// tellThroughput sets the gauge to what the jobs at work have merged a second, each since it
-// began.
-func (w *Worker) tellThroughput() {
+// tellBytes sets the gauges of what the jobs at work have to merge, and have merged a second, each
+// since it began.
+func (w *Worker) tellBytes() {
 	if w.conf.Gauge == nil {
 		return
 	}
 	now := w.conf.Env.Clock.Now()
 	sum := 0.0
 	w.mu.Lock()
+	bytes := w.mu.bytes
 	for t := range w.mu.busy {
 		if d := now.Sub(t.began); d > 0 {
 			sum += float64(t.merged.Load()) / d.Seconds()
 		}
 	}
 	w.mu.Unlock()
+	w.conf.gauge("total_bytes_being_compacted", float64(bytes))
 	w.conf.gauge("total_throughput_bytes_per_sec", sum)
 }
 

@@ -283,10 +283,6 @@ func (w *Worker) gauges() {
 	if w.conf.Gauge == nil {
 		return
 	}
-	w.mu.Lock()
-	bytes := w.mu.bytes
-	w.mu.Unlock()
 	w.conf.gauge("running_compactions", float64(len(w.tasks)), "worker_id", w.id)
-	w.conf.gauge("total_bytes_being_compacted", float64(bytes))
-	w.tellThroughput()
+	w.tellBytes()
 }
