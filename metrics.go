@@ -66,10 +66,11 @@ func (m *Metric) label(name string) (string, bool) {
 
 // A MetricsRecorder receives every change of a counter as it happens, from several goroutines
 // and on hot paths: it must be quick. Figures that are computed, which are the gauges and the
-// counters sst_filter_* and object_store.*, it receives when they have changed and the writer
-// has flushed, taken over a compaction or polled the manifest (at least every 20s unless
-// ManifestPollInterval says otherwise), when a reader has refreshed, and at Close. No lock of
-// the handle is held around a call; a panic in it is dropped.
+// counters sst_filter_*, db_cache.*, object_store_cache.* and object_store.*, it receives when
+// they have changed and the writer has flushed, taken over a compaction or polled the manifest
+// (at least every 20s unless ManifestPollInterval says otherwise), when a reader has refreshed,
+// and at Close. No lock of the handle is held around a call; a panic in it is dropped. One that
+// is a HistogramRecorder receives histograms as well.
 type MetricsRecorder interface {
 	// Count adds to a counter.
 	Count(name string, delta uint64, labels ...string)
