@@ -187,6 +187,9 @@ func (s *Store) countFilter(kind QueryKind, verdict filterVerdict) {
 type scanTally struct{ index, filter, block [2]uint32 }
 
 func (t *scanTally) flush(s *Store) {
+	if *t == (scanTally{}) {
+		return
+	}
 	c := &s.counters.scans
 	for i := range 2 {
 		for _, x := range []struct {
