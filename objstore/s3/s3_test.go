@@ -408,6 +408,7 @@ func TestProbeSettings(t *testing.T) {
 	_, s = open(t, func(c *s3.Config) { c.NoProbe = true })
 	assert.True(t, s.Properties().NoProbe)
 	assert.Empty(t, s.Properties().Prices, "a server of one's own")
+	noEnv(t)
 	t.Setenv("AWS_ACCESS_KEY_ID", "id")
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "secret")
 	for loc, want := range map[string]string{
@@ -459,18 +460,23 @@ func TestRequestHeaders(t *testing.T) {
 	assert.Empty(t, got.Get("X-Amz-Checksum-Crc32"), "no checksum that other servers do not know")
 }
 
-func TestConfigOf(t *testing.T) {
-	parse := func(t *testing.T, s string) (s3.Config, error) {
-		u, err := url.Parse(s)
-		require.NoError(t, err)
-		return s3.ConfigOf(u)
-	}
+// noEnv clears what is read from the environment: these tests also run where it names a server.
+func noEnv(t *testing.T) {
 	for _, name := range []string{
 		"AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ALLOW_HTTP",
 		"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE",
 	} {
 		t.Setenv(name, "")
 	}
+}
+
+func TestConfigOf(t *testing.T) {
+	parse := func(t *testing.T, s string) (s3.Config, error) {
+		u, err := url.Parse(s)
+		require.NoError(t, err)
+		return s3.ConfigOf(u)
+	}
+	noEnv(t)
 	t.Run("environment, most particular name first", func(t *testing.T) {
 		t.Setenv("AWS_ENDPOINT", "https://c")
 		c, err := parse(t, "s3://b")
