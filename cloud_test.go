@@ -335,12 +335,14 @@ func TestIdleReaders(t *testing.T) {
 		db, err := Open(ctx, "db", &Options{Store: s, Logger: cloudQuiet()})
 		require.NoError(t, err)
 		require.NoError(t, db.Close(ctx))
-		for mode, most := range map[ReaderMode]float64{ManagedCheckpoint: 1200, FollowLatest: 1200} {
-			r, err := OpenReader(ctx, "db", &ReaderOptions{Store: s, Logger: cloudQuiet(), Mode: mode})
+		s3, _ := prices.For("s3")
+		for mode, most := range map[ReaderMode]float64{ManagedCheckpoint: 300, FollowLatest: 300} {
+			r, err := OpenReader(ctx, "db", &ReaderOptions{Store: s, Logger: cloudQuiet(), Mode: mode, Prices: &s3})
 			require.NoError(t, err)
 			time.Sleep(time.Hour)
 			by, total := cloudRequests(r.Metrics())
-			t.Logf("mode %d: %.0f requests in an idle hour, by cause %v", mode, total, by)
+			usd, _ := r.Metrics().Value("slatedb.object_store.estimated_monthly_cost_usd", "prices", "s3")
+			t.Logf("mode %d: %.0f requests in an idle hour, by cause %v, $%.2f a month on S3", mode, total, by, usd)
 			assert.Positive(t, by["poll"])
 			assert.LessOrEqual(t, total, most)
 			require.NoError(t, r.Close(ctx))

@@ -16,7 +16,6 @@ import (
 	"github.com/slatedb/slatedb-go/internal/kv"
 	"github.com/slatedb/slatedb-go/internal/seam"
 	"github.com/slatedb/slatedb-go/objstore"
-	"github.com/slatedb/slatedb-go/objstore/metered"
 	"github.com/slatedb/slatedb-go/objstore/prices"
 )
 
@@ -41,8 +40,10 @@ type ReaderOptions struct {
 	Mode ReaderMode
 	// CheckpointID is the checkpoint to read; set, it makes the mode PinnedCheckpoint.
 	CheckpointID uuid.UUID
-	// PollInterval is how often the reader looks for news. The default is 10s. Negative:
-	// only Refresh does.
+	// PollInterval is how often the reader looks for news. The default is 10s, backing off
+	// after a minute without any up to 60s; for a managed reader up to a sixth of
+	// CheckpointLifetime, if that is between the two. A value that is set is kept. Negative:
+	// only Refresh looks.
 	PollInterval time.Duration
 	// CheckpointLifetime is how long a managed reader's checkpoint outlives a reader that has
 	// died; a live one renews it at half of that. At least 1s and at least twice
@@ -76,7 +77,7 @@ type Reader struct {
 	*handle
 	walStore objstore.Store
 	mode     ReaderMode
-	poll     time.Duration
+	poll     time.Duration // as in ReaderOptions
 	skipWAL  bool
 	leases   leases // of ManagedCheckpoint
 	consumed uint64 // WAL objects up to this one are in the state or below; under busy
@@ -117,7 +118,7 @@ func OpenReader(ctx context.Context, location string, o *ReaderOptions) (*Reader
 		return nil, err
 	}
 	h.role = "reader"
-	r := &Reader{handle: h, mode: mode, poll: orDefault(o.PollInterval, defaultReaderPoll), skipWAL: o.SkipWALReplay, busy: make(chan struct{}, 1)}
+	r := &Reader{handle: h, mode: mode, poll: o.PollInterval, skipWAL: o.SkipWALReplay, busy: make(chan struct{}, 1)}
 	r.leases.life = life
 	r.walStore = h.component("wal", h.rawWAL)
 	r.open, r.cancel = context.WithCancel(h.life)
@@ -130,17 +131,14 @@ func OpenReader(ctx context.Context, location string, o *ReaderOptions) (*Reader
 		r.wg.Add(1)
 		conf.env.Spawn("disk-preload", func() { defer r.wg.Done(); _ = h.preload(r.open) })
 	}
-	if every := r.interval(); every > 0 {
+	if r.pollsFor(0) > 0 {
 		r.wg.Add(1)
-		conf.env.Spawn("reader-poll", func() { defer r.wg.Done(); r.follow(every) })
+		conf.env.Spawn("reader-poll", func() { defer r.wg.Done(); r.follow() })
 	}
 	return r, nil
 }
 
-const (
-	defaultReaderPoll     = 10 * time.Second
-	defaultReaderLifetime = 600 * time.Second
-)
+const defaultReaderLifetime = 600 * time.Second
 
 // mode checks the options that make the mode.
 func (o *ReaderOptions) mode() (ReaderMode, time.Duration, error) {
@@ -203,32 +201,6 @@ func (r *Reader) openAt(ctx context.Context, checkpoint uuid.UUID) error {
 		return err
 	}
 	return r.refreshLatest(ctx)
-}
-
-// interval is how often the background task has something to do, 0 = never.
-func (r *Reader) interval() time.Duration {
-	switch {
-	case r.mode == PinnedCheckpoint:
-		return 0
-	case r.mode == ManagedCheckpoint && r.poll <= 0:
-		return r.leases.life / 2
-	}
-	return max(r.poll, 0)
-}
-
-func (r *Reader) follow(every time.Duration) {
-	ctx := metered.Rebook(r.open, "manifest", "poll")
-	for r.conf.env.Sleep(r.open, every) == nil {
-		err := seam.Guard("reader poll", func() error {
-			if r.poll <= 0 {
-				return r.refreshWith(ctx, r.keepLease)
-			}
-			return r.Refresh(ctx)
-		})
-		if err != nil && r.open.Err() == nil {
-			r.conf.Logger.Warn("slatedb: reader refresh", "path", r.path, "err", err)
-		}
-	}
 }
 
 // Refresh looks for news now: a newer manifest and newer WAL objects. A pinned reader has

@@ -192,7 +192,7 @@ func (r *Reader) pin(ctx context.Context, base *manifest.Manifest) (*manifest.Ma
 
 // tendLeases renews the leases when that is due; errMoved when the current one is gone.
 func (r *Reader) tendLeases(ctx context.Context) error {
-	if !r.leases.wanted(r.conf.env.Clock.Now(), r.interval()) {
+	if !r.leases.wanted(r.conf.env.Clock.Now(), r.slowest()) {
 		return nil
 	}
 	m, err := r.manifests.Update(ctx, func(m *manifest.Manifest) error {

@@ -358,7 +358,8 @@ func fenceDryRun(name string) field {
 func readerFields() []field {
 	return []field{
 		duration("manifest_poll_interval", "PollInterval", 10*time.Second, func(t *target) *time.Duration { return &t.reader.PollInterval },
-			"How often the reader looks for news; null: only Refresh does.", null(time.Duration(-1))),
+			"How often the reader looks for news; null: only Refresh does.", null(time.Duration(-1)),
+			adaptive("backs off to 60s while nothing happens")),
 		duration("checkpoint_lifetime", "CheckpointLifetime", 600*time.Second, func(t *target) *time.Duration { return &t.reader.CheckpointLifetime },
 			"How long a managed reader's checkpoint outlives a reader that has died. At least 1s and twice manifest_poll_interval.", atLeast(int64(time.Second))),
 		accepted(Bytes, "max_memtable_bytes", int64(64*mib), "Accepted, no effect: a reader makes one memtable of the log at each poll.", atLeast(1)),
