@@ -28,6 +28,10 @@ type AdminOptions struct {
 	MinFilterKeys    int              // as in Options
 	Compression      Codec            // as in Options
 	MaxRetries       int              // as in Options
+	// SkipProbe vouches for the store. By default the first call that writes tries once for
+	// each process and store what Open tries, see Options.SkipProbe; calls that only read, a dry
+	// run among them, do not, nor does DeleteDB of what is no clone.
+	SkipProbe bool
 	// CompactionFilter as in Options, for the compactors and workers that this Admin runs.
 	CompactionFilter CompactionFilterSupplier
 	Clock            Clock           // as in Options
@@ -64,8 +68,8 @@ func NewAdmin(location string, o *AdminOptions) (*Admin, error) {
 	conf, err := (&Options{
 		Store: o.Store, WALStore: o.WALStore, MergeOperator: o.MergeOperator, SegmentExtractor: o.SegmentExtractor,
 		FilterPolicies: o.FilterPolicies, BlockTransformer: o.BlockTransformer, BlockSize: o.BlockSize,
-		CompactionFilter: o.CompactionFilter,
-		MinFilterKeys:    o.MinFilterKeys, Compression: o.Compression, MaxRetries: o.MaxRetries, Clock: o.Clock,
+		CompactionFilter: o.CompactionFilter, SkipProbe: o.SkipProbe,
+		MinFilterKeys: o.MinFilterKeys, Compression: o.Compression, MaxRetries: o.MaxRetries, Clock: o.Clock,
 		Rand: o.Rand, Logger: o.Logger, MetricsRecorder: o.MetricsRecorder, onPoint: o.onPoint,
 		BlockCacheBytes: -1, MetaCacheBytes: -1,
 	}).resolve()
@@ -111,6 +115,19 @@ func (a *Admin) begin(ctx context.Context) (context.Context, func(), error) {
 		return nil, nil, err
 	}
 	ctx, stop := a.calls.begin(ctx)
+	return ctx, stop, nil
+}
+
+// beginWrite is begin for a call that writes to the database.
+func (a *Admin) beginWrite(ctx context.Context, op string, withWAL bool) (context.Context, func(), error) {
+	ctx, stop, err := a.begin(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := a.h.prove(ctx, withWAL, a.h.path); err != nil {
+		stop()
+		return nil, nil, a.done(op, err)
+	}
 	return ctx, stop, nil
 }
 
@@ -204,7 +221,7 @@ func (a *Admin) RefreshCheckpoint(ctx context.Context, id uuid.UUID, lifetime ti
 
 // change updates the manifest and returns the checkpoint id of the result.
 func (a *Admin) change(ctx context.Context, op string, id uuid.UUID, mutate func(*manifest.Manifest) error) (Checkpoint, error) {
-	ctx, end, err := a.begin(ctx)
+	ctx, end, err := a.beginWrite(ctx, op, false)
 	if err != nil {
 		return Checkpoint{}, err
 	}
@@ -219,7 +236,7 @@ func (a *Admin) change(ctx context.Context, op string, id uuid.UUID, mutate func
 // DeleteCheckpoint removes a checkpoint; one that does not exist is no error. What only it
 // protected goes with the next garbage collection.
 func (a *Admin) DeleteCheckpoint(ctx context.Context, id uuid.UUID) error {
-	ctx, end, err := a.begin(ctx)
+	ctx, end, err := a.beginWrite(ctx, "delete a checkpoint", false)
 	if err != nil {
 		return err
 	}

@@ -71,7 +71,7 @@ type Compaction struct {
 // request does not fit the database; a compactor may still refuse it later. A request that
 // finds nothing to do is Completed at once, with an empty ID.
 func (a *Admin) SubmitCompaction(ctx context.Context, q CompactionRequest) (Compaction, error) {
-	ctx, end, err := a.begin(ctx)
+	ctx, end, err := a.beginWrite(ctx, "submit a compaction", false)
 	if err != nil {
 		return Compaction{}, err
 	}
@@ -314,7 +314,7 @@ func (a *Admin) RunCompactor(ctx context.Context, o *CompactorOptions) error {
 	if o == nil {
 		o = &CompactorOptions{}
 	}
-	return a.runUntil(ctx, "compact", compactor.New(a.compactorConfig(o.MaxRetries, o.ManifestUpdateTimeout), *o).Run)
+	return a.runUntil(ctx, a.beginCompacting, "compact", compactor.New(a.compactorConfig(o.MaxRetries, o.ManifestUpdateTimeout), *o).Run)
 }
 
 // RunCompactionWorker does compactions for the compactor, in any number of processes, until
@@ -323,7 +323,11 @@ func (a *Admin) RunCompactionWorker(ctx context.Context, o *WorkerOptions) error
 	if o == nil {
 		o = &WorkerOptions{}
 	}
-	return a.runUntil(ctx, "compact", compactor.NewWorker(a.compactorConfig(o.MaxRetries, 0), *o).Run)
+	return a.runUntil(ctx, a.beginCompacting, "compact", compactor.NewWorker(a.compactorConfig(o.MaxRetries, 0), *o).Run)
+}
+
+func (a *Admin) beginCompacting(ctx context.Context) (context.Context, func(), error) {
+	return a.beginWrite(ctx, "compact", false)
 }
 
 // compactorConfig is for a role with these retries and this bound of a manifest's update, 0 =

@@ -104,6 +104,11 @@ func (a *Admin) manifestLast(key string) int {
 
 // letGo removes the checkpoints that a clone has in its parents.
 func (a *Admin) letGo(ctx context.Context, m *manifest.Manifest) error {
+	if len(m.External) > 0 {
+		if err := a.h.prove(ctx, false); err != nil {
+			return err
+		}
+	}
 	for _, e := range m.External {
 		_, err := update(ctx, a.manifestsOf(e.Path), func(m *manifest.Manifest) error { return removeCheckpoint(m, e.FinalCheckpoint) })
 		if err != nil && !errors.Is(err, ErrNoDatabase) {

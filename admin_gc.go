@@ -23,7 +23,7 @@ type GCObject = gc.Object
 // kept. What could not be deleted is in Kept, with an error beside the report. nil options
 // are the defaults: objects younger than 5 minutes stay.
 func (a *Admin) RunGCOnce(ctx context.Context, o *GCOptions) (GCReport, error) {
-	ctx, end, err := a.begin(ctx)
+	ctx, end, err := a.beginCollecting(ctx, o)
 	if err != nil {
 		return GCReport{}, err
 	}
@@ -34,7 +34,18 @@ func (a *Admin) RunGCOnce(ctx context.Context, o *GCOptions) (GCReport, error) {
 
 // RunGC collects garbage each GCOptions.Interval until ctx ends, and then returns nil.
 func (a *Admin) RunGC(ctx context.Context, o *GCOptions) error {
-	return a.runUntil(ctx, "collect garbage", a.collector(o).Run)
+	begin := func(ctx context.Context) (context.Context, func(), error) {
+		return a.beginCollecting(ctx, o)
+	}
+	return a.runUntil(ctx, begin, "collect garbage", a.collector(o).Run)
+}
+
+// beginCollecting is the begin of a collection, which in a dry run writes nothing.
+func (a *Admin) beginCollecting(ctx context.Context, o *GCOptions) (context.Context, func(), error) {
+	if o != nil && o.DryRun {
+		return a.begin(ctx)
+	}
+	return a.beginWrite(ctx, "collect garbage", true)
 }
 
 func (a *Admin) collector(o *GCOptions) *gc.Collector {
@@ -57,12 +68,15 @@ func (a *Admin) collector(o *GCOptions) *gc.Collector {
 }
 
 // runUntil runs a job until ctx ends, which is success, or Close, which is ErrClosed.
-func (a *Admin) runUntil(ctx context.Context, op string, run func(context.Context) error) error {
+func (a *Admin) runUntil(ctx context.Context, begin func(context.Context) (context.Context, func(), error), op string, run func(context.Context) error) error {
 	if ctx.Err() != nil {
 		return nil
 	}
-	rctx, end, err := a.begin(ctx)
-	if err != nil {
+	rctx, end, err := begin(ctx)
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return nil
+	case err != nil:
 		return err
 	}
 	defer end()

@@ -134,6 +134,9 @@ func clonePath(what, path string) error {
 }
 
 func (c *cloning) run(ctx context.Context) error {
+	if err := c.prove(ctx); err != nil {
+		return err
+	}
 	for range 2 {
 		m, err := c.store.Latest(ctx)
 		switch {
@@ -152,6 +155,15 @@ func (c *cloning) run(ctx context.Context) error {
 		// Another run was faster: go on with what it made.
 	}
 	return fmt.Errorf("%w: manifest 1 of %q comes and goes", ErrUnavailable, c.dst)
+}
+
+// prove tries the stores where the sources are databases.
+func (c *cloning) prove(ctx context.Context) error {
+	var paths []string
+	for _, s := range c.sources {
+		paths = append(paths, s.path)
+	}
+	return c.a.h.prove(ctx, true, paths...)
 }
 
 // begin takes hold of the sources and writes manifest 1.

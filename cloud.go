@@ -2,8 +2,10 @@ package slatedb
 
 import (
 	"context"
+	"errors"
 	"reflect"
 
+	"github.com/slatedb/slatedb-go/manifest"
 	"github.com/slatedb/slatedb-go/objstore"
 	"github.com/slatedb/slatedb-go/objstore/hedge"
 	"github.com/slatedb/slatedb-go/objstore/prices"
@@ -86,28 +88,64 @@ func (h *handle) hedged(cause string, s, raw objstore.Store) objstore.Store {
 	return hedge.New(s, o)
 }
 
-// probe tries the stores, unless the user or an earlier open vouches for them.
-func (h *handle) probe(ctx context.Context) error {
+// probe tries the stores, unless the user or an earlier call vouches for them. A role that
+// writes nothing but manifests leaves the store of the WAL out.
+func (h *handle) probe(ctx context.Context, withWAL bool) error {
+	for _, s := range h.unproven(withWAL) {
+		ro := h.retries(s.store)
+		err := probe.Once(ctx, h.meter("probe", s.store), s.key, &probe.Options{Path: h.path, Env: h.conf.env, Retry: &ro})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// An unprovenStore is one that has not been tried in this process, under what it is known by.
+type unprovenStore struct {
+	store objstore.Store
+	key   any
+}
+
+func (h *handle) unproven(withWAL bool) (out []unprovenStore) {
 	if h.conf.SkipProbe {
 		return nil
 	}
-	try := func(s objstore.Store, given bool) error {
+	add := func(s objstore.Store, given bool) {
 		var key any = "url " + h.scope
 		if given {
 			if key = s; !reflect.ValueOf(s).Comparable() {
 				key = new(int) // known to nobody
 			}
 		}
-		ro := h.retries(s)
-		return probe.Once(ctx, h.meter("probe", s), key, &probe.Options{Path: h.path, Env: h.conf.env, Retry: &ro})
+		if !probe.Passed(s, key) {
+			out = append(out, unprovenStore{s, key})
+		}
 	}
-	if err := try(h.raw, h.conf.Store != nil); err != nil {
-		return err
+	add(h.raw, h.conf.Store != nil)
+	if withWAL && h.conf.WALStore != nil && !sameStore(h.raw, h.rawWAL) {
+		add(h.rawWAL, true)
 	}
-	if h.conf.WALStore == nil || sameStore(h.raw, h.rawWAL) {
+	return out
+}
+
+// prove is what a role does that writes to a database it does not create: it refuses a store
+// that cannot refuse, and leaves a place alone that holds none of the databases at paths.
+func (h *handle) prove(ctx context.Context, withWAL bool, paths ...string) error {
+	if p := h.raw.Properties(); !p.IfAbsent {
+		return invalidf("store %q has no create-if-absent put, which manifests need", p.Name)
+	}
+	if len(h.unproven(withWAL)) == 0 {
 		return nil
 	}
-	return try(h.rawWAL, true)
+	for _, path := range paths {
+		// Once only: what is wrong with the answer is for the probe to say.
+		s := manifest.NewStore(h.componentRetrying("probe", h.raw, -1), path, h.conf.env)
+		if _, err := s.Latest(ctx); errors.Is(err, ErrNoDatabase) {
+			return err
+		}
+	}
+	return h.probe(ctx, withWAL)
 }
 
 // cost adds the estimate of the bill to a snapshot: what the requests so far come to in a

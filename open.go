@@ -46,7 +46,7 @@ func (db *DB) open(ctx context.Context) error {
 	if err := checkStore(db.raw, db.rawWAL); err != nil {
 		return err
 	}
-	if err := db.probe(ctx); err != nil {
+	if err := db.probe(ctx, true); err != nil {
 		return err
 	}
 	m, err := db.loadOrCreate(ctx)

@@ -61,12 +61,15 @@ type ReaderOptions struct {
 	BlockCacheBytes, MetaCacheBytes int64             // as in Options
 	DiskCache                       *DiskCacheOptions // as in Options
 	MaxRetries                      int               // as in Options
-	HedgedReads                     *HedgeOptions     // as in Options
-	Prices                          *prices.Table     // as in Options
-	Clock                           Clock             // as in Options
-	Rand                            io.Reader         // as in Options
-	Logger                          *slog.Logger      // as in Options
-	MetricsRecorder                 MetricsRecorder   // as in Options
+	// SkipProbe vouches for the store, as in Options. Only a ManagedCheckpoint reader tries it,
+	// and not the WALStore, which it only reads.
+	SkipProbe       bool
+	HedgedReads     *HedgeOptions   // as in Options
+	Prices          *prices.Table   // as in Options
+	Clock           Clock           // as in Options
+	Rand            io.Reader       // as in Options
+	Logger          *slog.Logger    // as in Options
+	MetricsRecorder MetricsRecorder // as in Options
 
 	diskFS seam.FS // for tests of this package
 }
@@ -106,7 +109,7 @@ func OpenReader(ctx context.Context, location string, o *ReaderOptions) (*Reader
 	conf, err := (&Options{
 		Store: o.Store, WALStore: o.WALStore, MergeOperator: o.MergeOperator, SegmentExtractor: o.SegmentExtractor,
 		FilterPolicies: o.FilterPolicies, BlockTransformer: o.BlockTransformer, BlockCache: o.BlockCache,
-		BlockCacheBytes: o.BlockCacheBytes, MetaCacheBytes: o.MetaCacheBytes, DiskCache: o.DiskCache, MaxRetries: o.MaxRetries, HedgedReads: o.HedgedReads, Prices: o.Prices,
+		BlockCacheBytes: o.BlockCacheBytes, MetaCacheBytes: o.MetaCacheBytes, DiskCache: o.DiskCache, MaxRetries: o.MaxRetries, SkipProbe: o.SkipProbe, HedgedReads: o.HedgedReads, Prices: o.Prices,
 		Clock: o.Clock, Rand: o.Rand, Logger: o.Logger, MetricsRecorder: o.MetricsRecorder,
 		diskFS: o.diskFS,
 	}).resolve()
@@ -161,6 +164,14 @@ func (o *ReaderOptions) mode() (ReaderMode, time.Duration, error) {
 }
 
 func (r *Reader) openAt(ctx context.Context, checkpoint uuid.UUID) error {
+	if r.mode == ManagedCheckpoint {
+		if p := r.raw.Properties(); !p.IfAbsent {
+			return invalidf("store %q has no create-if-absent put, which ManagedCheckpoint needs; use FollowLatest", p.Name)
+		}
+		if err := r.prove(ctx, false, r.path); err != nil {
+			return err
+		}
+	}
 	m, err := r.manifests.Latest(ctx)
 	if err != nil {
 		return err
@@ -185,9 +196,6 @@ func (r *Reader) openAt(ctx context.Context, checkpoint uuid.UUID) error {
 	}
 	switch r.mode {
 	case ManagedCheckpoint:
-		if p := r.raw.Properties(); !p.IfAbsent {
-			return invalidf("store %q has no create-if-absent put, which ManagedCheckpoint needs; use FollowLatest", p.Name)
-		}
 		err := r.refreshManaged(ctx)
 		if err != nil && ctx.Err() == nil {
 			_ = r.dropLeases(ctx)

@@ -23,10 +23,7 @@ const maxPassed = 64
 // URL, or the comparable value itself. A store that is local or that says NoProbe passes
 // without a request.
 func Once(ctx context.Context, s objstore.Store, key any, o *Options) error {
-	if p := s.Properties(); p.Local || p.NoProbe {
-		return nil
-	}
-	if known(key) {
+	if Passed(s, key) {
 		return nil
 	}
 	rep, err := Run(ctx, s, o)
@@ -37,6 +34,12 @@ func Once(ctx context.Context, s objstore.Store, key any, o *Options) error {
 		remember(key)
 	}
 	return err
+}
+
+// Passed reports whether Once would pass the store without a request.
+func Passed(s objstore.Store, key any) bool {
+	p := s.Properties()
+	return p.Local || p.NoProbe || known(key)
 }
 
 // Forget makes the next Once probe again, whatever passed.
