@@ -75,6 +75,14 @@ func (d *localDisk) close() {
 	}
 }
 
+// watch returns what watches the directory.
+func (d *localDisk) watch() func(func(diskcache.Trouble)) (stop func()) {
+	if d.mirror != nil {
+		return d.mirror.Watch
+	}
+	return d.parts.Watch
+}
+
 // tableReads returns the store that reads of tables use, and the one for a second look at
 // what was damaged. The disk stands above the retries and the ledger: its hits are no
 // requests.

@@ -1,6 +1,12 @@
 package slatedb
 
-import "time"
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/slatedb/slatedb-go/diskcache"
+)
 
 // An EventListener is told about rare, important moments of a handle. Set the fields that
 // matter; nil ones are skipped. Calls come from background goroutines and from writers, one
@@ -20,6 +26,9 @@ type EventListener struct {
 	// ClockWentBack: the clock stands behind the newest create time by lag; create times are
 	// held at that time meanwhile.
 	ClockWentBack func(lag time.Duration)
+	// Disk: the local disk of Options.DiskCache begins to fail, so that nothing is written to it
+	// for a while, or works again. Answers do not change, but more of them come from the store.
+	Disk func(DiskTrouble)
 	// Closed: the handle has ended; err is ErrClosed after Close, else the failure.
 	Closed func(err error)
 }
@@ -46,6 +55,44 @@ type WALInfo struct {
 	LastSeq  uint64
 	Bytes    int64
 	Duration time.Duration
+}
+
+// DiskTrouble is the beginning (Failing) or the end of a time in which the local disk fails:
+// of which directory, and at the beginning in what operation and why.
+type DiskTrouble = diskcache.Trouble
+
+// maxTroubles is how many changes of the disk wait for a listener that is slow; older ones are
+// dropped.
+const maxTroubles = 16
+
+// watchDisk tells the listener about the local disk, one change at a time and in order. What
+// finds them out holds locks, hence a task of its own.
+func (db *DB) watchDisk(ctx context.Context) error {
+	var mu sync.Mutex
+	var queue []DiskTrouble
+	more := make(chan struct{}, 1)
+	watch := db.disk.watch()
+	defer watch(func(t DiskTrouble) {
+		mu.Lock()
+		queue = append(queue, t)
+		queue = queue[max(len(queue)-maxTroubles, 0):]
+		mu.Unlock()
+		post(more)
+	})()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-more:
+		}
+		mu.Lock()
+		todo := queue
+		queue = nil
+		mu.Unlock()
+		for _, t := range todo {
+			emit(db, db.conf.EventListener.Disk, t)
+		}
+	}
 }
 
 // emit calls one listener function with its argument, if it is set.

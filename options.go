@@ -180,7 +180,7 @@ type Options struct {
 	// MetricsRecorder receives what Metrics shows, as it happens (see there for what is
 	// computed). The default is none.
 	MetricsRecorder MetricsRecorder
-	// EventListener is told about stalls, flushes and the end of the handle. The default is
+	// EventListener is told about stalls, flushes, the local disk and the end of the handle. The default is
 	// none.
 	EventListener EventListener
 

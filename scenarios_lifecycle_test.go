@@ -38,6 +38,7 @@ func everyEvent(f func(name string)) EventListener {
 		MemtableFlushed: func(FlushInfo) { f("MemtableFlushed") },
 		WALUploaded:     func(WALInfo) { f("WALUploaded") },
 		ClockWentBack:   func(time.Duration) { f("ClockWentBack") },
+		Disk:            func(DiskTrouble) { f("Disk") },
 		Closed:          func(error) { f("Closed") },
 	}
 }

@@ -40,6 +40,9 @@ func (db *DB) startTasks() {
 	if !db.conf.DisableGC {
 		db.run("gc", db.runGC)
 	}
+	if db.disk != nil && db.conf.EventListener.Disk != nil {
+		db.run("disk-events", db.watchDisk)
+	}
 	if db.preloads() {
 		db.run("disk-preload", db.preload)
 	}

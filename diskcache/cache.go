@@ -56,6 +56,8 @@ type Cache struct {
 	}
 	buffers sync.Pool // of *[]byte
 	warned  atomic.Bool
+
+	watchers watchers
 }
 
 // slot is a place for one part.
@@ -187,6 +189,7 @@ func (c *Cache) start() {
 		c.writeFailed("open", err)
 		return
 	}
+	c.watchers.works(c.dir)
 	c.conf.Logger.Debug("slatedb: disk cache opened", "dir", c.dir, "parts", n, "bytes", bytes)
 }
 
@@ -392,6 +395,7 @@ func (c *Cache) writeFailed(what string, err error) {
 	c.mu.Lock()
 	c.mu.health.failed(c.conf.Env.Clock.Now())
 	c.mu.Unlock()
+	c.watchers.failed(c.dir, what, err)
 	if c.warned.CompareAndSwap(false, true) {
 		c.conf.Logger.Warn("slatedb: disk cache failed, reads go on from the store", "dir", c.dir, "op", what, "err", err)
 	}

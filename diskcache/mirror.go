@@ -54,6 +54,8 @@ type Mirror struct {
 		evicted, evictedLen, dropped, corrupt, readErrors, writeErrors atomic.Int64
 	}
 	warned atomic.Bool
+
+	watchers watchers
 }
 
 // copied is one table on disk.
@@ -375,6 +377,7 @@ func (m *Mirror) store(o objectID, size int64, young bool, read func(p []byte, o
 		m.mu.Lock()
 		m.mu.health.failed(m.conf.Env.Clock.Now())
 		m.mu.Unlock()
+		m.watchers.failed(m.dir, "write", d.err)
 		if m.warned.CompareAndSwap(false, true) {
 			m.conf.Logger.Warn("slatedb: mirror disk failed, reads of what is missing go to the store", "dir", m.dir, "err", d.err)
 		}
@@ -389,6 +392,7 @@ func (m *Mirror) store(o objectID, size int64, young bool, read func(p []byte, o
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.mu.health.wrote()
+	m.watchers.works(m.dir)
 	if m.mu.closed {
 		return nil
 	}

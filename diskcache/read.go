@@ -36,7 +36,7 @@ func (c *Cache) read(k partKey, p []byte, off int64) bool {
 	}
 	n, err := f.ReadAt(buf, at+from)
 	if int64(n) < to-from && !errors.Is(err, io.EOF) {
-		c.readFailed(id, s.gen)
+		c.readFailed(id, s.gen, err)
 		return false
 	}
 	if int64(n) < to-from || !s.check(buf, int(first), c.geo.part) { // a cut file is damage, not a broken disk
@@ -57,7 +57,7 @@ func (c *Cache) read(k partKey, p []byte, off int64) bool {
 }
 
 // readFailed books a failed read, unless the slot or the file has changed meanwhile.
-func (c *Cache) readFailed(id int32, gen uint32) {
+func (c *Cache) readFailed(id int32, gen uint32, err error) {
 	if !c.drop(id, gen) {
 		return
 	}
@@ -65,7 +65,11 @@ func (c *Cache) readFailed(id int32, gen uint32) {
 	now := c.conf.Env.Clock.Now()
 	c.mu.Lock()
 	c.mu.health.readFailed(now)
+	stops := c.mu.health.reads >= failedInARow
 	c.mu.Unlock()
+	if stops {
+		c.watchers.failed(c.dir, "read", err)
+	}
 }
 
 // drop takes a part out whose slot still has generation gen. Its entry is erased by the

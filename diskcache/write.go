@@ -171,7 +171,9 @@ func (c *Cache) write(k partKey, data []byte, refused func() bool) {
 	if err != nil {
 		c.stats.dropped.Add(1)
 		c.writeFailed("write", err)
+		return
 	}
+	c.watchers.works(c.dir)
 }
 
 // slotFor finds a slot for a part: a free one, one of a new file, or that of a part that is
