@@ -73,6 +73,9 @@ func (a *Admin) deleteDB(ctx context.Context, confirm bool) ([]string, error) {
 		return keys, nil
 	}
 	if m != nil {
+		if err := a.h.namesWALStore(m, "AdminOptions"); err != nil {
+			return nil, err
+		}
 		if err := a.letGo(ctx, m); err != nil {
 			return nil, err
 		}
@@ -134,7 +137,7 @@ func (a *Admin) deleteAll(ctx context.Context, s objstore.Store, keys []string) 
 // stores are the stores with objects of the database.
 func (a *Admin) stores() []objstore.Store {
 	out := []objstore.Store{a.h.component("admin", a.h.raw)}
-	if a.h.conf.WALStore != nil && a.h.conf.WALStore != a.h.raw {
+	if a.h.conf.WALStore != nil && !sameStore(a.h.rawWAL, a.h.raw) {
 		out = append(out, a.h.component("admin", a.h.rawWAL))
 	}
 	return out

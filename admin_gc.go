@@ -28,7 +28,14 @@ func (a *Admin) RunGCOnce(ctx context.Context, o *GCOptions) (GCReport, error) {
 		return GCReport{}, err
 	}
 	defer end()
-	report, err := a.collector(o).RunOnce(ctx)
+	report := GCReport{}
+	m, err := a.manifests().Latest(ctx)
+	if err == nil {
+		err = a.h.namesWALStore(m, "AdminOptions")
+	}
+	if err == nil {
+		report, err = a.collector(o).RunOnce(ctx)
+	}
 	return report, a.done("collect garbage", err)
 }
 
@@ -37,7 +44,12 @@ func (a *Admin) RunGC(ctx context.Context, o *GCOptions) error {
 	begin := func(ctx context.Context) (context.Context, func(), error) {
 		return a.beginCollecting(ctx, o)
 	}
-	return a.runUntil(ctx, begin, "collect garbage", a.collector(o).Run)
+	return a.runUntil(ctx, begin, "collect garbage", func(ctx context.Context) error {
+		if err := a.h.namesWALStore(a.manifests().Known(), "AdminOptions"); err != nil {
+			return err
+		}
+		return a.collector(o).Run(ctx)
+	})
 }
 
 // beginCollecting is the begin of a collection, which in a dry run writes nothing.

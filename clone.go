@@ -208,6 +208,9 @@ func (c *cloning) build(ins []cloneInput) (*manifest.Manifest, error) {
 // hold makes sure that a checkpoint pins the source, and reads what it pins.
 func (c *cloning) hold(ctx context.Context, s *cloneSource) (cloneInput, error) {
 	m, err := s.store.Latest(ctx)
+	if err == nil {
+		err = c.a.h.namesWALStore(m, "AdminOptions")
+	}
 	if err != nil {
 		return cloneInput{}, err
 	}

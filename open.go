@@ -65,6 +65,9 @@ func (db *DB) open(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("find the end of the WAL: %w", err)
 	}
+	if err := db.logInMain(ctx, m, tail, "Options"); err != nil {
+		return err
+	}
 	for tail < m.WALLastSeen {
 		// An object was stored once and is not there. When the replay point has moved on, it
 		// may have been collected while we probed. Otherwise the log has a hole, and a fence in
@@ -75,7 +78,7 @@ func (db *DB) open(ctx context.Context) error {
 		}
 		if m.ReplayAfterWAL == old.ReplayAfterWAL {
 			name := sst.WALID(tail + 1).Object(db.path)
-			return sst.Corrupt(name, -1, fmt.Errorf("%w: it is gone, the log went up to %d", ErrCorrupt, m.WALLastSeen))
+			return sst.Corrupt(name, -1, fmt.Errorf("%w: it is gone, the log went up to %d; if it is in another store, see Options.WALStore", ErrCorrupt, m.WALLastSeen))
 		}
 		if tail, err = wal.FindTail(ctx, walStore, env, db.path, m.ReplayAfterWAL); err != nil {
 			return fmt.Errorf("find the end of the WAL: %w", err)
@@ -187,8 +190,8 @@ func (db *DB) mayWrite(m *manifest.Manifest) error {
 	if !m.Initialized {
 		return fmt.Errorf("%w: the database is a half-made clone; run the clone again", ErrCorrupt)
 	}
-	if m.WALObjectStoreURI != "" && db.conf.WALStore == nil {
-		return invalidf("the database keeps its WAL in another store (%q); set Options.WALStore", m.WALObjectStoreURI)
+	if err := db.namesWALStore(m, "Options"); err != nil {
+		return err
 	}
 	return checkExtractor(db.conf.SegmentExtractor, m, true)
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/slatedb/slatedb-go/internal/seam"
 	"github.com/slatedb/slatedb-go/objstore"
 	"github.com/slatedb/slatedb-go/objstore/prices"
+	"github.com/slatedb/slatedb-go/wal"
 )
 
 // ReaderMode tells how a Reader follows the database.
@@ -188,8 +189,17 @@ func (r *Reader) openAt(ctx context.Context, checkpoint uuid.UUID) error {
 	if !m.Initialized {
 		return errHalfMade
 	}
-	if m.WALObjectStoreURI != "" && r.conf.WALStore == nil {
-		return invalidf("the database keeps its WAL in another store (%q); set ReaderOptions.WALStore", m.WALObjectStoreURI)
+	if err := r.namesWALStore(m, "ReaderOptions"); err != nil {
+		return err
+	}
+	if !r.skipWAL && r.conf.WALStore != nil {
+		there, err := wal.Exists(ctx, r.walStore, r.path, m.ReplayAfterWAL+1)
+		if err == nil && !there {
+			err = r.logInMain(ctx, m, m.ReplayAfterWAL, "ReaderOptions")
+		}
+		if err != nil {
+			return err
+		}
 	}
 	if err := checkExtractor(r.conf.SegmentExtractor, m, false); err != nil {
 		return err
