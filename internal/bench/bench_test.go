@@ -3,6 +3,7 @@ package main
 import (
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestCompareTakesMediansAndRatios(t *testing.T) {
@@ -50,5 +51,25 @@ func TestSpreadCallsEveryNumberOnce(t *testing.T) {
 	}
 	if m.ops != len(seen) || len(m.lat) != len(seen) || m.us(0) > m.us(1) {
 		t.Errorf("got %d operations, %d latencies", m.ops, len(m.lat))
+	}
+}
+
+// Each workload that reads runs alone: it loads what it reads, which is not in its figures.
+func TestWorkloadsRunAlone(t *testing.T) {
+	for name, w := range workloads {
+		if w.prepare == nil {
+			continue
+		}
+		r := newRunner(t.Context(), args{"n": "3000", "reads": "100", "seeks": "10", "cache_mb": "4"})
+		w.prepare(r)
+		if r.load(1) {
+			t.Errorf("%s: loaded twice", name)
+		}
+		res := result{extra: map[string]any{}, begun: time.Now()}
+		w.run(r, &res)
+		if res.ops == 0 {
+			t.Errorf("%s: did nothing", name)
+		}
+		check(r.db.Close(r.ctx))
 	}
 }

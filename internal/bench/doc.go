@@ -4,7 +4,8 @@
 //	bench WORKLOAD[,WORKLOAD...] [key=value ...]
 //	bench compare [engine=slatedb-go] FILE...     medians and ratios of such lines
 //
-// Workloads, run one after another on one database:
+// Workloads, run one after another on one database. One that reads begins by loading its rows,
+// outside of the measurement, when the database is empty:
 //
 //	fill          put n rows without waiting for durability, then flush the memtable
 //	overwrite     the same again

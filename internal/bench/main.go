@@ -88,6 +88,9 @@ func (r *runner) run(name string) {
 	if !ok {
 		fatal(fmt.Errorf("unknown workload %q", name))
 	}
+	if w.prepare != nil {
+		w.prepare(r)
+	}
 	driver := 0.0
 	if w.driver != nil {
 		driver = allocsOf(1000*max(1, w.rows), func() {

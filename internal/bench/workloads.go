@@ -11,7 +11,8 @@ import (
 
 // A workload is run by the name the other drivers give it.
 type workload struct {
-	run func(r *runner, res *result)
+	prepare func(r *runner) // unmeasured; nil: nothing
+	run     func(r *runner, res *result)
 	// driver makes the key and value of one operation: what it allocates is not the engine's.
 	driver func(r *runner, i uint64)
 	// rows that driver makes at once; 0 is 1
@@ -33,12 +34,12 @@ var workloads = map[string]workload{
 	"fill_durable": {run: fillDurable, driver: keyAndValue},
 	"quiesce":      {run: quiesce},
 	"compact":      {run: compact},
-	"warm":         {run: warm, driver: onlyKey},
-	"get":          {run: get, driver: onlyKey},
-	"get_miss":     {run: getMiss, driver: onlyKey},
-	"scan":         {run: scan},
-	"seek10":       {run: seek10, driver: onlyKey},
-	"reopen":       {run: reopen},
+	"warm":         {prepare: inTables, run: warm, driver: onlyKey},
+	"get":          {prepare: inTables, run: get, driver: onlyKey},
+	"get_miss":     {prepare: inTables, run: getMiss, driver: onlyKey},
+	"scan":         {prepare: inTables, run: scan},
+	"seek10":       {prepare: inTables, run: seek10, driver: onlyKey},
+	"reopen":       {prepare: inLog, run: reopen},
 	"size":         {run: size},
 }
 
@@ -49,6 +50,30 @@ func keyAndValue(r *runner, i uint64) { sink = [2][]byte{key(i), value(i, r.vlen
 func onlyKey(_ *runner, i uint64)     { sink[0] = key(i) }
 
 var noWait = &slatedb.PutOptions{NoWait: true}
+
+// inTables loads an empty database for a workload that reads all n rows.
+func inTables(r *runner) {
+	if r.load(r.n) {
+		check(r.db.FlushWithOptions(r.ctx, &slatedb.FlushOptions{Type: slatedb.FlushMemtable}))
+	}
+}
+
+// inLog loads an empty database with what fits into one memtable, so that all of it is replayed.
+func inLog(r *runner) { r.load(min(r.n, 100_000)) }
+
+// load puts n rows and reports so, unless the database has rows.
+func (r *runner) load(n int) bool {
+	_, err := r.db.Get(r.ctx, key(0))
+	if !errors.Is(err, slatedb.ErrNotFound) {
+		check(err)
+		return false
+	}
+	spread(r.threads, n, 0, func(i uint64) {
+		_, err := r.db.PutWithOptions(r.ctx, key(i), value(i, r.vlen), noWait)
+		check(err)
+	})
+	return true
+}
 
 func fill(r *runner, res *result) {
 	res.measured = spread(r.threads, r.n, r.limit(), func(i uint64) {
