@@ -23,6 +23,10 @@ const Date = "2025-11"
 // A Table has the prices of one product. The zero value is free of charge.
 type Table struct {
 	Name string `json:"name"` // for messages and labels
+	// Page is the name of the provider's page to check the prices against before relying on
+	// them, and AsOf the month of which they are.
+	Page string `json:"page,omitempty"`
+	AsOf string `json:"as_of,omitempty"`
 	// Put, List, Get, Head and Delete are for a thousand requests. An upload in parts is a
 	// Put for each part and two more.
 	Put    float64 `json:"put_per_1000"`
@@ -43,18 +47,23 @@ type Table struct {
 
 var tables = map[string]Table{
 	"s3": {
+		Page: "Amazon S3 pricing", AsOf: Date,
 		Put: 0.005, List: 0.005, Get: 0.0004, Head: 0.0004, GiBMonth: 0.023, EgressGiB: 0.09,
 	},
 	"s3-express": {
+		Page: "Amazon S3 pricing", AsOf: Date,
 		Put: 0.00113, List: 0.00113, Get: 0.00003, Head: 0.00003, GiBMonth: 0.11, InGiB: 0.0032, OutGiB: 0.0006, EgressGiB: 0.09,
 	},
 	"gcs": { // standard, one region; class A and class B
+		Page: "Cloud Storage pricing", AsOf: Date,
 		Put: 0.005, List: 0.005, Get: 0.0004, Head: 0.0004, GiBMonth: 0.020, EgressGiB: 0.12,
 	},
 	"azure": { // hot tier, locally redundant; sold by the ten thousand
+		Page: "Azure Blob Storage pricing", AsOf: Date,
 		Put: 0.005, List: 0.005, Get: 0.0004, Head: 0.0004, GiBMonth: 0.018, EgressGiB: 0.087,
 	},
 	"r2": { // standard; class A and class B
+		Page: "Cloudflare R2 pricing", AsOf: Date,
 		Put: 0.0045, List: 0.0045, Get: 0.00036, Head: 0.00036, GiBMonth: 0.015,
 	},
 	"minio": {}, // and every server of one's own: its requests cost nothing by the piece

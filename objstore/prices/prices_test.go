@@ -40,7 +40,10 @@ func TestTables(t *testing.T) {
 		assert.Zero(t, p.Delete, n)
 		if n == "minio" {
 			assert.Equal(t, prices.Table{Name: "minio"}, p)
+			continue
 		}
+		assert.NotEmpty(t, p.Page, n)
+		assert.Equal(t, prices.Date, p.AsOf, n)
 	}
 	_, ok := prices.For("")
 	assert.False(t, ok)
