@@ -6,7 +6,8 @@
 //
 // Such a bucket has no conditional writes, no versions and no metadata. Conditions give
 // objstore.ErrNotSupported, and Properties say so: the engine's protocol stands on them, so a
-// database cannot be written there; it can be copied, backed up and read.
+// database cannot be written there; it can be copied, backed up and read. WrapWith takes the
+// conditions from another store and keeps only the tables in the bucket.
 //
 // Nor does it tell sizes in listings or attributes with a body, so Get costs one request more
 // and List one request more per object.
