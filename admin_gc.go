@@ -28,14 +28,7 @@ func (a *Admin) RunGCOnce(ctx context.Context, o *GCOptions) (GCReport, error) {
 		return GCReport{}, err
 	}
 	defer end()
-	report := GCReport{}
-	m, err := a.manifests().Latest(ctx)
-	if err == nil {
-		err = a.h.namesWALStore(m, "AdminOptions")
-	}
-	if err == nil {
-		report, err = a.collector(o).RunOnce(ctx)
-	}
+	report, err := a.collector(o).RunOnce(ctx)
 	return report, a.done("collect garbage", err)
 }
 
@@ -70,6 +63,7 @@ func (a *Admin) collector(o *GCOptions) *gc.Collector {
 		Objects: objects, Root: h.path, Env: h.conf.env, Logger: h.conf.Logger,
 		Manifests: manifest.NewStore(objects, h.path, h.conf.env), Compactions: manifest.NewCompactionsStore(objects, h.path, h.conf.env),
 	}
+	c.Check = func(m *manifest.Manifest) error { return h.namesWALStore(m, "AdminOptions") }
 	if h.conf.WALStore != nil {
 		c.WALObjects = h.componentRetrying("gc", h.rawWAL, o.MaxRetries)
 	}

@@ -24,6 +24,9 @@ type Config struct {
 	// does not ask the store for what is known. nil: own ones.
 	Manifests   *manifest.Store
 	Compactions *manifest.CompactionsStore
+	// Check, when set, is asked about the manifest of each pass; its error ends the pass before
+	// anything is looked at.
+	Check func(*manifest.Manifest) error
 	// Count adds to a counter; labels alternate name and value. nil: nobody counts.
 	Count func(name string, delta uint64, labels ...string)
 	// Gauge sets a gauge, in the same way.
@@ -191,6 +194,11 @@ type pass struct {
 func (p *pass) run(ctx context.Context, due []string) error {
 	if err := p.read(ctx, due); err != nil {
 		return err
+	}
+	if c := p.conf.Check; c != nil {
+		if err := c(p.state.Manifest); err != nil {
+			return err
+		}
 	}
 	if !p.state.Manifest.Initialized {
 		return nil // a clone in the making: what it needs is not all written down yet
