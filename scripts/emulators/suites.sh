@@ -28,9 +28,7 @@ suites() { # SERVER: all steps of one; fails when one of them did
   on "engine" go test -count=1 -timeout 8m -tags emulators -run '^(TestModel|TestTxnModel|TestKill|TestDistributedCompaction)$' .
   on "example" bash -c 'go run ./examples/cloud "$SLATEDB_TEST_URL"'
   case $name in
-    s3) scenes=. ;;
-    # A part, for the time it takes: what differs from S3 is the client of the original engine.
-    azure) scenes='Fences|Turns|Clone|Follow' ;;
+    s3 | azure) scenes=. ;;
     # The emulator refuses the writes of the original engine's client, which then tries for ever.
     gcs) scenes='TestGoWritesPythonReads|TestReadersFollowTheOtherEnginesWriter/python_follows_go' ;;
   esac
