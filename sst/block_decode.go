@@ -19,7 +19,7 @@ func DecodeBlock(plain []byte, format uint16) (*Block, error) {
 	if n == 0 || rowsEnd <= 0 {
 		return nil, corruptf("block of %d bytes with %d restarts", len(plain), n)
 	}
-	b := &Block{data: plain[:len(plain):len(plain)], rowsEnd: rowsEnd, restarts: int32(n), format: format}
+	b := &Block{data: plain[:len(plain):len(plain)], rowsEnd: rowsEnd, restarts: uint16(n), v1: format == FormatV1}
 	last := -1
 	for i := range n {
 		off := b.restartOffset(i)
@@ -29,10 +29,12 @@ func DecodeBlock(plain []byte, format uint16) (*Block, error) {
 		if format == FormatV2 && plain[off] != 0 {
 			return nil, corruptf("row at restart %d shares key bytes", i)
 		}
+		if format == FormatV2 {
+			if _, ok := b.restartKey(i); !ok {
+				return nil, corruptf("malformed key at restart %d", i)
+			}
+		}
 		last = off
-	}
-	if format == FormatV2 && !b.prepare() {
-		return nil, corruptf("malformed key at a restart")
 	}
 	return b, nil
 }

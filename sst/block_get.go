@@ -18,12 +18,15 @@ import (
 // has its first shared bytes in common with key, so comparing its suffix decides. This holds
 // whether or not the writer shared as much as it could.
 func (b *Block) get(key []byte, max kv.Seq, e *kv.Entry) (found, past bool, err error) {
-	if b.format == FormatV1 {
+	if b.v1 {
 		return b.getV1(key, max, e)
 	}
 	data, end := b.data, b.rowsEnd
-	p := b.restartBelow(key)
-	matched, prev := 0, 0
+	p, matched := b.seekStart(key)
+	prev := 0
+	if p > 0 {
+		prev = end // the row at p was checked against the one before, or shares nothing
+	}
 	for p < end {
 		// Behind the rows stand at least four bytes, so a four byte load is inside.
 		row := p

@@ -40,7 +40,7 @@ func (it *blockIter) next() bool {
 	if p >= end {
 		return false
 	}
-	if b.format == FormatV1 {
+	if b.v1 {
 		return it.nextV1()
 	}
 	row := p
@@ -99,12 +99,15 @@ func (it *blockIter) set(data []byte, keyEnd, valueEnd int, flags byte) {
 func (it *blockIter) seekGE(key []byte) bool {
 	b := it.b
 	it.fail = nil
-	if b.format == FormatV1 {
+	if b.v1 {
 		return it.seekV1(key)
 	}
 	data, end := b.data, b.rowsEnd
-	p := b.restartBelow(key)
-	matched, prev := 0, 0
+	p, matched := b.seekStart(key)
+	prev := 0
+	if p > 0 {
+		prev = end // the row at p was checked against the one before, or shares nothing
+	}
 	for p < end {
 		row := p
 		var shared, unshared, value int

@@ -103,7 +103,9 @@ func (r *Reader) openBlock(i int, off uint64, stored []byte, own bool) (b *Block
 		if own && (codec == NoCompression || cap(plain)-len(plain) > len(plain)/8) {
 			plain = append(make([]byte, 0, len(plain)), plain...)
 		}
-		b, err = DecodeBlock(plain, r.h.Format)
+		if b, err = DecodeBlock(plain, r.h.Format); err == nil && own && r.h.Format == FormatV2 {
+			b.refine()
+		}
 		return err
 	})
 	if err != nil {
