@@ -54,7 +54,9 @@ type Group struct {
 	cancel context.CancelFunc
 	unhook func() bool
 
-	few [8]*Iter // first array of members
+	begun  bool     // warm was called
+	warmed byte     // keeps the loads of warm alive
+	few    [8]*Iter // first array of members
 }
 
 // NewGroup begins a scan. It keeps ctx and does no I/O.

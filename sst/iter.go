@@ -155,20 +155,21 @@ func (it *Iter) nothing() {
 
 // first stands on the first row at or past key.
 func (it *Iter) first(key []byte) bool {
+	if !it.g.begun {
+		it.g.warm(key)
+	}
 	if !it.prepare() {
 		return false
 	}
 	if it.desc {
 		return it.beginDesc(key)
 	}
-	if key == nil || bytes.Compare(key, it.rng.Start) <= 0 {
-		key = it.rng.Start
-	}
-	if len(key) == 0 {
-		if !it.enter(it.lo) {
+	at := it.firstBlock(key)
+	if key = it.firstKey(key); len(key) == 0 {
+		if !it.enter(at) {
 			return false
 		}
-	} else if !it.seekFrom(max(it.m.Index.lookupStart(key), it.lo), key) {
+	} else if !it.seekFrom(at, key) {
 		return false
 	}
 	for it.rng.StartExclusive && !it.rng.AboveStart(it.rows.e.Key) {
