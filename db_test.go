@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/slatedb/slatedb-go/internal/invariants"
 	"github.com/slatedb/slatedb-go/objstore"
 	"github.com/slatedb/slatedb-go/objstore/delay"
 )
@@ -219,13 +220,13 @@ func TestAllocations(t *testing.T) {
 	}
 	nowait := &PutOptions{NoWait: true}
 	i := 0
-	put := testing.AllocsPerRun(20000, func() {
+	put := func() {
 		if _, err := db.PutWithOptions(ctx, keys[i%len(keys)], val, nowait); err != nil {
 			t.Fatal(err)
 		}
 		i++
-	})
-	require.LessOrEqual(t, put, 1.0, "Put with NoWait")
+	}
+	require.LessOrEqual(t, testing.AllocsPerRun(20000, put), 1.0, "Put with NoWait")
 	dst := make([]byte, 0, 200)
 	hit := func() {
 		if _, err := db.AppendGet(ctx, dst, keys[i%len(keys)], nil); err != nil {
@@ -250,4 +251,33 @@ func TestAllocations(t *testing.T) {
 	require.True(t, it.Next())
 	require.Zero(t, testing.AllocsPerRun(900, func() { it.Next() }), "Next")
 	require.NoError(t, it.Close())
+
+	seek10 := func() {
+		it, err := db.Scan(ctx, keys[i%900], nil)
+		for n := 0; n < 10 && it.Next(); n++ {
+		}
+		if err != nil || it.Close() != nil {
+			t.Fatal(err)
+		}
+		i++
+	}
+	require.NoError(t, db.FlushWithOptions(ctx, &FlushOptions{Type: FlushMemtable}))
+	seek10()
+	least := func() float64 { // the race detector makes pools forget now and then
+		n := testing.AllocsPerRun(1, seek10)
+		for range 200 {
+			n = min(n, testing.AllocsPerRun(1, seek10))
+		}
+		return n
+	}
+	limit := 2.0
+	if invariants.Enabled {
+		limit = 10 // its checks allocate
+	}
+	require.LessOrEqual(t, least(), limit, "a short scan of one table")
+	put()
+	require.NoError(t, db.FlushWithOptions(ctx, &FlushOptions{Type: FlushMemtable}))
+	put()
+	seek10()
+	require.LessOrEqual(t, least(), limit, "a short scan of two tables and the memtable")
 }

@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"iter"
+	"sync"
 
 	"github.com/slatedb/slatedb-go/internal/kv"
 	"github.com/slatedb/slatedb-go/internal/merging"
+	"github.com/slatedb/slatedb-go/memtable"
 	"github.com/slatedb/slatedb-go/sst"
 )
 
@@ -14,9 +16,10 @@ import (
 // is made. It belongs to one goroutine; the ctx of the scan governs it for its whole life.
 // Close it; Close also reports what stopped a loop.
 type Iterator struct {
-	src   kv.Iterator
-	use   *tableUse // nil when nothing is kept for the iterator
-	cur   *kv.Entry // the current entry, nil when not on one
+	src   kv.Iterator // nil when closed
+	parts *scanParts  // what src is made of; nil when closed
+	use   *tableUse   // nil when nothing is kept for the iterator
+	cur   *kv.Entry   // the current entry, nil when not on one
 	desc  bool
 	rng   kv.Range
 	left  int // entries still to yield, < 0 = no limit
@@ -28,6 +31,7 @@ type Iterator struct {
 	fresh bool     // cur was found by Seek and not yet consumed by Next or All
 	done  bool
 	close bool
+	busy  bool // in src, which may call the user's code
 	bare  bool // keys only
 	paged pagePlace
 }
@@ -45,7 +49,10 @@ func (it *Iterator) Next() bool {
 		it.paged.end = false
 		return false
 	}
-	if !it.src.Next() {
+	it.busy = true
+	ok := it.src.Next()
+	it.busy = false
+	if !ok {
 		it.finish()
 		return false
 	}
@@ -133,7 +140,10 @@ func (it *Iterator) Seek(key []byte) bool {
 		it.paged.end = false
 		return false
 	}
-	if !it.src.Seek(key) {
+	it.busy = true
+	ok := it.src.Seek(key)
+	it.busy = false
+	if !ok {
 		it.finish()
 		if it.err == nil {
 			it.remember(key)
@@ -201,6 +211,11 @@ func (it *Iterator) Close() error {
 	if err := it.src.Close(); it.err == nil {
 		it.err = err
 	}
+	if !it.busy {
+		it.src = nil
+		it.parts.put()
+		it.parts = nil
+	}
 	return it.err
 }
 
@@ -213,28 +228,22 @@ func (it *Iterator) release() {
 // scan plans a scan of r, which is private to it. query, when not nil, lets tables be skipped
 // by their filters.
 func (v *view) scan(ctx context.Context, r kv.Range, o *ScanOptions, query *sst.Query) (*Iterator, error) {
-	// One allocation for all that a scan keeps: short scans are mostly their set-up.
-	s := &struct {
-		it    Iterator
-		plan  scanPlan
-		query sst.Query
-		now   nowMaybe
-	}{now: nowMaybe{h: v.h}}
-	it := &s.it
-	it.rng, it.desc, it.left, it.bare = r, o.Order == Descending, -1, o.KeysOnly
+	it := &Iterator{rng: r, desc: o.Order == Descending, left: -1, bare: o.KeysOnly}
 	it.paged.from = o.PageToken
 	if o.Limit > 0 {
 		it.left = o.Limit
-	}
-	if query == nil {
-		query = &s.query
-		*query = rangeQuery(&r, bytes.Clone(o.FilterContext))
 	}
 	if r.Empty() {
 		it.src, it.done, it.paged.end = merging.New(it.desc), true, true
 		return it, nil
 	}
-	s.plan = scanPlan{ctx: ctx, ssts: v.h.ssts, r: r, desc: it.desc, group: sst.GroupOptions{
+	p := scans.Get().(*scanParts)
+	p.now = nowMaybe{h: v.h}
+	if query == nil {
+		query = &p.query
+		*query = rangeQuery(&r, bytes.Clone(o.FilterContext))
+	}
+	p.plan = scanPlan{ctx: ctx, ssts: v.h.ssts, r: r, desc: it.desc, opts: sst.GroupOptions{
 		Fill: o.CacheBlocks, ReadAhead: o.ReadAheadBytes, MaxTasks: o.MaxFetchTasks, RowsHint: o.Limit, Query: query,
 	}}
 	var few [8]kv.Iterator
@@ -243,23 +252,59 @@ func (v *view) scan(ctx context.Context, r kv.Range, o *ScanOptions, query *sst.
 		sources = append(sources, m.Iter(r, v.max, it.desc))
 	}
 	if v.st.mem.Len() > 0 {
-		sources = append(sources, v.st.mem.Iter(r, v.max, it.desc))
+		v.st.mem.IterInto(&p.mem, r, v.max, it.desc)
+		sources = append(sources, &p.mem)
 	}
-	sources = s.plan.tree(&v.st.root, sources)
+	if len(v.st.root.l0)+len(v.st.root.runs) > 0 {
+		p.group.Begin(ctx, p.plan.ssts, p.plan.opts)
+		sources = p.plan.tree(&v.st.root, &p.group, sources)
+	}
 	if segs := v.st.overlapping(r); len(segs) > 0 {
-		sources = append(sources, newConcat(segs, &s.plan))
+		sources = append(sources, newConcat(segs, &p.plan))
+		p.once = true
 	}
 	it.use = v.st.use
 	it.use.begin()
-	src, newest := merging.New(it.desc, sources...), v.max
+	src, newest := p.stack.Merge(it.desc, sources...), v.max
 	if v.own != nil {
 		src, newest = v.own.over(src, r, it.desc, v.max), kv.MaxSeq
 	}
-	it.src = merging.Resolve(src, merging.ResolveOptions{
-		Desc: it.desc, Max: newest, Now: s.now.get, Operator: v.h.conf.MergeOperator, KeysOnly: o.KeysOnly,
+	it.parts = p
+	it.src = p.stack.Resolve(src, merging.ResolveOptions{
+		Desc: it.desc, Max: newest, Now: p.nowFn, Operator: v.h.conf.MergeOperator, KeysOnly: o.KeysOnly,
 		OnFold: v.h.stats.foldReads,
 	})
 	return it, nil
+}
+
+// scanParts are the innards of a scan. They are large against what a short scan reads, so
+// those of a closed iterator serve another scan. The Iterator itself does not: a user may hold
+// it for ever.
+type scanParts struct {
+	plan  scanPlan
+	query sst.Query
+	now   nowMaybe
+	nowFn func() int64  // now.get
+	mem   memtable.Iter // over the memtable that takes writes
+	group sst.Group
+	stack merging.Stack
+	once  bool // something else may refer to it
+}
+
+var scans = sync.Pool{New: func() any {
+	p := new(scanParts)
+	p.nowFn = p.now.get
+	return p
+}}
+
+// put gives the parts of a closed iterator back, with nothing left in them. p may be nil.
+func (p *scanParts) put() {
+	if p == nil || p.once || !p.group.Recycle() {
+		return
+	}
+	p.plan, p.query, p.now, p.mem = scanPlan{}, sst.Query{}, nowMaybe{}, memtable.Iter{}
+	p.stack.Clear()
+	scans.Put(p)
 }
 
 // rangeQuery asks filters for the longest prefix that every key of the range must have.
@@ -272,20 +317,16 @@ func rangeQuery(r *kv.Range, fctx []byte) sst.Query {
 
 // scanPlan is what the table sources of one scan have in common.
 type scanPlan struct {
-	ctx   context.Context
-	ssts  *sst.Store
-	r     kv.Range
-	desc  bool
-	group sst.GroupOptions
+	ctx  context.Context
+	ssts *sst.Store
+	r    kv.Range
+	desc bool
+	opts sst.GroupOptions
 }
 
-// tree appends a tree's table iterators: L0 views newest first, then runs. They share one
-// group, so that what they need goes out together.
-func (p *scanPlan) tree(t *tree, dst []kv.Iterator) []kv.Iterator {
-	if len(t.l0)+len(t.runs) == 0 {
-		return dst
-	}
-	g := sst.NewGroup(p.ctx, p.ssts, p.group)
+// tree appends a tree's table iterators: L0 views newest first, then runs. They share the
+// group g, so that what they need goes out together.
+func (p *scanPlan) tree(t *tree, g *sst.Group, dst []kv.Iterator) []kv.Iterator {
 	for _, v := range t.l0 {
 		if v.Overlaps(p.r) {
 			dst = append(dst, g.Iter(v, p.r, p.desc))
@@ -377,7 +418,8 @@ func (c *concat) open() bool {
 	if len(c.segs) == 0 {
 		return false
 	}
-	c.cur = merging.New(c.plan.desc, c.plan.tree(c.segs[0], nil)...)
+	g := sst.NewGroup(c.plan.ctx, c.plan.ssts, c.plan.opts)
+	c.cur = merging.New(c.plan.desc, c.plan.tree(c.segs[0], g, nil)...)
 	c.segs = c.segs[1:]
 	return true
 }

@@ -38,12 +38,18 @@ var _ kv.Iterator = (*Iter)(nil)
 
 // Iter returns an iterator over the rows in r. It keeps r's bounds.
 func (t *Table) Iter(r kv.Range, max kv.Seq, desc bool) *Iter {
-	it := &Iter{rng: r, max: max, desc: desc}
+	it := &Iter{}
+	t.IterInto(it, r, max, desc)
+	return it
+}
+
+// IterInto is Iter in memory of the caller's: it is overwritten.
+func (t *Table) IterInto(it *Iter, r kv.Range, max kv.Seq, desc bool) {
+	*it = Iter{rng: r, max: max, desc: desc}
 	it.c.t = t
 	if r.Empty() {
 		it.at = done
 	}
-	return it
 }
 
 // Entry returns the current row.

@@ -55,18 +55,49 @@ type Group struct {
 	unhook func() bool
 
 	begun  bool     // warm was called
+	asked  bool     // something was not cached
 	warmed byte     // keeps the loads of warm alive
 	few    [8]*Iter // first array of members
+
+	keep bool    // begun by Begin
+	kept []*Iter // sources of this scan and of those before it
+	used int     // of kept, by this scan
 }
 
 // NewGroup begins a scan. It keeps ctx and does no I/O.
 func NewGroup(ctx context.Context, s *Store, o GroupOptions) *Group {
-	g := &Group{ctx: ctx, s: s, o: o}
+	g := &Group{}
+	g.begin(ctx, s, o)
+	return g
+}
+
+func (g *Group) begin(ctx context.Context, s *Store, o GroupOptions) {
+	g.ctx, g.s, g.o = ctx, s, o
 	g.members = g.few[:0]
 	if o.MaxTasks > 0 {
 		g.slots = make(chan struct{}, o.MaxTasks)
 	}
-	return g
+}
+
+// Begin begins a scan with a group that is zero or was recycled. It keeps ctx and does no I/O.
+// What the group allocates it keeps for the scans after this one.
+func (g *Group) Begin(ctx context.Context, s *Store, o GroupOptions) {
+	g.keep = true
+	g.begin(ctx, s, o)
+}
+
+// Recycle lets go of everything but memory for the next Begin; the group's sources must not be
+// used any more. After false the group must be left alone: it has sent requests, and they may
+// still refer to it.
+func (g *Group) Recycle() bool {
+	if g.asked {
+		return false
+	}
+	for _, it := range g.kept[:g.used] {
+		*it = Iter{}
+	}
+	*g = Group{kept: g.kept}
+	return true
 }
 
 // Iter adds a source: the rows of v in r.
@@ -75,15 +106,35 @@ func (g *Group) Iter(v *ViewReader, r kv.Range, desc bool) *Iter {
 }
 
 func (g *Group) newIter(v *ViewReader, r kv.Range, desc bool) *Iter {
-	it := &Iter{g: g, v: v, rng: r.Intersect(v.visible), desc: desc}
+	it := g.source()
+	it.g, it.v, it.rng, it.desc = g, v, r, desc
+	if v.cut {
+		it.rng = r.Intersect(v.visible)
+	}
 	it.rows.key = it.keyBuf[:0]
-	if it.rng.Empty() || !v.Overlaps(r) {
+	if !v.Overlaps(r) || it.rng.Empty() {
 		it.done = true
 		return it
 	}
 	g.members = append(g.members, it)
 	return it
 }
+
+// source returns a zero Iter.
+func (g *Group) source() *Iter {
+	if !g.keep || g.used == maxKept {
+		return &Iter{}
+	}
+	if g.used == len(g.kept) {
+		g.kept = append(g.kept, &Iter{})
+	}
+	g.used++
+	return g.kept[g.used-1]
+}
+
+// maxKept bounds what a group keeps for later scans. A scan over long runs opens many more
+// sources, one after another.
+const maxKept = 16
 
 // leave takes a finished source out of the group.
 func (g *Group) leave(it *Iter) {
@@ -145,6 +196,7 @@ type batch struct {
 // demand makes it hold what it cannot go on without, its metadata or (with i >= 0) block i,
 // and tops up the others that would have to wait soon. It does not wait.
 func (g *Group) demand(it *Iter, i int) error {
+	g.asked = true
 	b := batch{metas: wave{s: g.s, fill: true}}
 	if i >= 0 {
 		it.widen()

@@ -240,6 +240,7 @@ func (it *Iter) readAhead(sp *span) {
 	if ahead >= it.window/2 {
 		return
 	}
+	g.asked = true
 	it.widen()
 	b := batch{metas: wave{s: g.s, fill: true}}
 	if next >= it.lo && next <= it.hi {

@@ -16,6 +16,7 @@ type ViewReader struct {
 	// visible is the cut alone. Rows are checked against it, not against rng, since the
 	// table has none outside its physical range.
 	visible kv.Range
+	cut     bool // visible is not everything
 }
 
 // NewViewReader cuts r to v.
@@ -24,7 +25,7 @@ func NewViewReader(r *Reader, v *View) *ViewReader {
 	info := &r.h.Info
 	vr.rng = kv.Range{Start: info.First, End: info.Last, EndInclusive: true}
 	if v.Visible != nil {
-		vr.visible = *v.Visible
+		vr.visible, vr.cut = *v.Visible, true
 		vr.rng = vr.rng.Intersect(vr.visible)
 	}
 	return vr
@@ -43,6 +44,9 @@ func (v *ViewReader) Covers(key []byte) bool {
 
 // Overlaps reports whether the view may hold keys of r.
 func (v *ViewReader) Overlaps(r kv.Range) bool {
+	if len(r.Start) > 0 && !r.StartExclusive && r.BelowEnd(r.Start) && v.Covers(r.Start) {
+		return true // the usual case: the range begins inside
+	}
 	x := v.rng.Intersect(r)
 	return !x.Empty()
 }

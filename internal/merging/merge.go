@@ -13,23 +13,30 @@ import (
 // the earlier source first. Equal versions all appear. It owns the sources. One source is
 // returned as it is.
 func New(desc bool, sources ...kv.Iterator) kv.Iterator {
-	if invariants.Enabled {
-		sources = slices.Clone(sources)
-		for i, s := range sources {
-			sources[i] = &checked{src: s, desc: desc}
-		}
-	}
 	if len(sources) == 1 {
-		return sources[0]
+		return check(sources[0], desc)
 	}
 	m := &merge{heads: make([]head, 0, len(sources)), sources: make([]source, len(sources))}
+	m.init(desc, sources)
+	return m
+}
+
+// init begins with m.heads empty and m.sources of the right length.
+func (m *merge) init(desc bool, sources []kv.Iterator) {
 	if desc {
 		m.flip = ^uint64(0)
 	}
 	for i, s := range sources {
-		m.sources[i].Iterator = s
+		m.sources[i].Iterator = check(s, desc)
 	}
-	return m
+}
+
+// check puts checks around a source in builds with the tag "invariants".
+func check(s kv.Iterator, desc bool) kv.Iterator {
+	if invariants.Enabled {
+		return &checked{src: s, desc: desc}
+	}
+	return s
 }
 
 // merge keeps the heads of its sources sorted. A step moves the first one and lets it sink to its

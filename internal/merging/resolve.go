@@ -49,7 +49,13 @@ var _ kv.Iterator = (*Resolver)(nil)
 
 // Resolve returns a Resolver over src, which it owns.
 func Resolve(src kv.Iterator, o ResolveOptions) *Resolver {
-	return &Resolver{src: src, o: o, fold: fold{op: o.Operator}}
+	r := &Resolver{}
+	r.init(src, o)
+	return r
+}
+
+func (r *Resolver) init(src kv.Iterator, o ResolveOptions) {
+	r.src, r.o, r.fold.op = src, o, o.Operator
 }
 
 // Entry returns the current row.
