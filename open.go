@@ -84,6 +84,12 @@ func (db *DB) open(ctx context.Context) error {
 			return fmt.Errorf("find the end of the WAL: %w", err)
 		}
 	}
+	// The objects of the log never change, so they can come while the log is claimed.
+	rp := db.replayer(ctx, walStore, m.ReplayAfterWAL, tail)
+	defer func() { rp.Close() }()
+	replayAfter := m.ReplayAfterWAL
+	rp.Prefetch()
+
 	env.Point("open.before-claim")
 	behind := false // an object stands behind the first free id
 	g, gctx := env.Group(ctx)
@@ -143,7 +149,14 @@ func (db *DB) open(ctx context.Context) error {
 	if err := db.mayWrite(m); err != nil {
 		return err
 	}
-	if err := db.recover(ctx, walStore, m); err != nil {
+	// The fence itself holds nothing.
+	if m.ReplayAfterWAL == replayAfter {
+		rp.Extend(db.fence - 1)
+	} else {
+		rp.Close()
+		rp = db.replayer(ctx, walStore, m.ReplayAfterWAL, db.fence-1)
+	}
+	if err := db.recover(ctx, rp, m); err != nil {
 		return err
 	}
 	if err := db.mirrorTables(ctx, m); err != nil {
@@ -196,20 +209,26 @@ func (db *DB) mayWrite(m *manifest.Manifest) error {
 	return checkExtractor(db.conf.SegmentExtractor, m, true)
 }
 
+// replayer replays the log behind object after, up to object to.
+func (db *DB) replayer(ctx context.Context, walStore objstore.Store, after, to uint64) *wal.Replayer {
+	return wal.NewReplayer(ctx, walStore, wal.ReplayOptions{
+		Root: db.path, From: after + 1, To: to, Transformer: db.conf.BlockTransformer, Env: db.conf.env, Ahead: openAhead,
+	})
+}
+
+// openAhead is how many objects of the log an opening fetches at once, if they are small.
+const openAhead = 32
+
 // recover replays the WAL between the manifest's replay point and our fence into memtables
 // and makes the first state. Nothing is flushed meanwhile, so that a full L0 cannot keep a
 // database from opening; the flusher takes the frozen memtables afterwards.
-func (db *DB) recover(ctx context.Context, walStore objstore.Store, m *manifest.Manifest) error {
+func (db *DB) recover(ctx context.Context, rp *wal.Replayer, m *manifest.Manifest) error {
 	db.lastSeq = m.LastL0Seq
 	db.lastCreate = m.LastL0Tick
 	st := &state{mem: newMemTable(), man: m}
 	p := &db.pressure
 	p.limit, p.env, p.ended = int64(db.conf.MaxUnflushedBytes), db.conf.env, db.latched
 
-	rp := wal.NewReplayer(ctx, walStore, wal.ReplayOptions{
-		Root: db.path, From: m.ReplayAfterWAL + 1, To: db.fence, Transformer: db.conf.BlockTransformer, Env: db.conf.env,
-	})
-	defer rp.Close()
 	for rp.Next() {
 		rows := rp.Batch()
 		seq := rows[0].Seq

@@ -243,12 +243,20 @@ func TestA5_ReplayOfACollectedLogIsFenced(t *testing.T) {
 		s := faulty.New(inner, nil)
 		release := make(chan struct{})
 		r := s.Script(faulty.Rule{Method: "get", Key: "db/wal/", Nth: nth, Times: 100, Kind: faulty.Block, Release: release})
-		second := make(chan error, 1)
+		second, fenced := make(chan error, 1), make(chan struct{})
 		go func() {
-			db, err := Open(ctx, "db", sceneOptions(s))
+			db, err := Open(ctx, "db", sceneOptions(s).with(func(o *Options) {
+				o.onPoint = func(name string) {
+					if name == "open.after-fence" {
+						close(fenced)
+					}
+				}
+			}))
 			sceneAbandon(db)
 			second <- err
 		}()
+		// The log is fetched from before the claim on.
+		awaitScene(t, fenced, "the fence")
 		awaitScene(t, r.Reached(), "the replay")
 		w3 := openScene(t, sceneOptions(inner))
 		require.NoError(t, w3.FlushWithOptions(ctx, memtableFlush))

@@ -87,6 +87,18 @@ func NewReplayer(ctx context.Context, s objstore.Store, o ReplayOptions) *Replay
 	return r
 }
 
+// Prefetch begins to fetch objects before the first Next asks for them, as many as may be
+// held. What is wrong with one is said by Next when it comes to it.
+func (r *Replayer) Prefetch() { r.f.prefetch() }
+
+// Extend moves the end of the range from To to a later object. It is called before the first
+// Next.
+func (r *Replayer) Extend(to uint64) {
+	r.f.settle()
+	r.f.o.To = max(to, r.f.o.To)
+	r.done = r.f.o.From > r.f.o.To
+}
+
 // Next moves to the next batch. After false, Err tells the end from a failure.
 func (r *Replayer) Next() bool {
 	r.batch = r.batch[:0]

@@ -44,6 +44,8 @@ type fetcher struct {
 	pending []chan loaded // begun, oldest first
 	window  int           // how many may be pending
 	largest int           // recent sizes, fading
+
+	primed chan struct{} // closed when prefetch leaves the fetcher alone, nil when it does
 }
 
 func (f *fetcher) init(ctx context.Context, s objstore.Store, o ReplayOptions) {
@@ -55,8 +57,40 @@ func (f *fetcher) init(ctx context.Context, s objstore.Store, o ReplayOptions) {
 	}
 }
 
+// prefetch begins with as many objects as may be held. It learns their sizes from the first.
+func (f *fetcher) prefetch() {
+	f.settle()
+	f.fill()
+	if len(f.pending) == 0 {
+		return
+	}
+	primed := make(chan struct{})
+	f.primed = primed
+	f.o.Env.Spawn("wal prefetch", func() {
+		defer close(primed)
+		for _, ch := range f.pending {
+			l := <-ch
+			ch <- l
+			if f.largest = max(f.largest, l.size); l.err != nil {
+				return
+			}
+		}
+		f.window = max(1, min(f.o.Ahead, aheadBytes/max(1, f.largest)))
+		f.fill()
+	})
+}
+
+// settle waits until prefetch leaves the fetcher alone, which is when the first objects are here.
+func (f *fetcher) settle() {
+	if f.primed != nil {
+		<-f.primed
+		f.primed = nil
+	}
+}
+
 // next waits for the next object. It is not called past the end or after an error.
 func (f *fetcher) next() loaded {
+	f.settle()
 	f.fill()
 	l := <-f.pending[0]
 	f.pending = slices.Delete(f.pending, 0, 1)
@@ -89,6 +123,7 @@ func (f *fetcher) fill() {
 
 func (f *fetcher) close() {
 	f.cancel()
+	f.settle()
 	for _, ch := range f.pending {
 		<-ch
 	}

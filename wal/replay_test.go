@@ -355,6 +355,61 @@ func TestBodiesAreFetchedAhead(t *testing.T) {
 	}
 }
 
+// TestPrefetch: what was asked for before the first Next is there when it comes; the range may
+// grow meanwhile, from nothing too; and a replay may be closed at any time.
+func TestPrefetch(t *testing.T) {
+	var bodies [][]byte
+	for seq := range kv.Seq(20) {
+		bodies = append(bodies, object(t, seq+1))
+	}
+	for _, c := range []struct {
+		to, extend uint64
+		wait       time.Duration // before the first Next
+		within     time.Duration // from then on
+	}{
+		{20, 20, 2 * putTime, 0}, {20, 20, putTime, putTime}, {20, 20, 0, 2 * putTime},
+		{10, 20, 2 * putTime, putTime}, {0, 20, 2 * putTime, 4 * putTime}, {0, 0, putTime, 0}, {1, 1, putTime, 0},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			s := stored(t, bodies...)
+			s.delay = putTime
+			r := NewReplayer(t.Context(), s, ReplayOptions{From: 1, To: c.to, Ahead: 32})
+			r.Prefetch()
+			time.Sleep(c.wait)
+			begin := time.Now()
+			r.Extend(c.extend)
+			seqs, err := drain(r)
+			require.NoError(t, err)
+			require.Len(t, seqs, int(c.extend))
+			require.LessOrEqual(t, time.Since(begin), c.within, "%+v", c)
+			require.Equal(t, c.extend, r.Consumed())
+
+			r = NewReplayer(t.Context(), s, ReplayOptions{From: 1, To: c.to})
+			r.Prefetch()
+			time.Sleep(c.wait)
+			r.Close()
+			require.Zero(t, s.getting, "fetches after Close")
+			require.False(t, r.Next())
+		})
+	}
+}
+
+// TestPrefetchOfADamagedLog: an error comes where the replay meets it.
+func TestPrefetchOfADamagedLog(t *testing.T) {
+	s := stored(t, object(t, 1), []byte("damage"), object(t, 3))
+	r := NewReplayer(t.Context(), s, ReplayOptions{From: 1, To: 4})
+	r.Prefetch()
+	seqs, err := drain(r)
+	require.Equal(t, []kv.Seq{1}, seqs)
+	require.ErrorIs(t, err, kv.ErrCorrupt)
+	r = NewReplayer(t.Context(), s, ReplayOptions{From: 3, To: 4})
+	r.Prefetch()
+	seqs, err = drain(r)
+	require.Equal(t, []kv.Seq{3}, seqs)
+	var gone *TruncatedError
+	require.ErrorAs(t, err, &gone)
+}
+
 func TestLargeBodiesAreNotHeldInNumbers(t *testing.T) {
 	var f fetcher
 	s := newStub(0)
@@ -365,6 +420,9 @@ func TestLargeBodiesAreNotHeldInNumbers(t *testing.T) {
 		require.NoError(t, err)
 	}
 	require.LessOrEqual(t, f.window, 2)
+	f.prefetch()
+	f.settle()
+	require.LessOrEqual(t, len(f.pending), 2)
 	for range 3 {
 		l := f.next()
 		require.Equal(t, aheadBytes/2+1, l.size)
