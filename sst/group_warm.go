@@ -71,3 +71,29 @@ func (it *Iter) firstBlock(key []byte) int {
 	}
 	return max(it.m.Index.lookupStart(key), it.lo)
 }
+
+// approach is called when a walk enters block i, and it has gone on for some blocks. It fetches
+// from memory the header of the block after the next one and, since the header of the next one
+// was fetched so before, the first rows of that. All these loads overlap, while a
+// walk that comes to a block waits for its header and then for its rows.
+func (it *Iter) approach(i int) {
+	cells := it.v.r.cells.Blocks()
+	var x byte
+	if n := i + 2; n <= it.hi && n < len(cells) {
+		if b := cells[n].Load(); b != nil {
+			x ^= b.common
+		}
+	}
+	if n := i + 1; n <= it.hi && n < len(cells) {
+		if b := cells[n].Load(); b != nil && len(b.data) >= approachBytes {
+			for at := 0; at < approachBytes; at += 64 {
+				x ^= b.data[at]
+			}
+		}
+	}
+	it.warmed ^= x
+}
+
+// approachBytes is how much of a block is fetched before the walk comes to it; the processor
+// finds out about the rest.
+const approachBytes = 256

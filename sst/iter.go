@@ -42,6 +42,9 @@ type Iter struct {
 	demands   int   // how often the source waited since its position was new
 	sent      int64 // bytes asked for in all
 
+	crossed int  // ascending: how often Next went on to another block
+	warmed  byte // keeps the loads of approach alive
+
 	keyBuf [64]byte // first buffer of rows.key: a short scan allocates nothing more
 }
 
@@ -105,6 +108,9 @@ func (it *Iter) nextSlow() bool {
 	}
 	if err := it.rows.err(); err != nil {
 		return it.finish(it.rowError(it.bi, err))
+	}
+	if it.crossed++; it.crossed > 1 {
+		it.approach(it.bi + 1)
 	}
 	return it.enter(it.bi + 1)
 }
