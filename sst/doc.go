@@ -1,6 +1,6 @@
 // Package sst reads and writes sorted string tables, the immutable objects that hold every
 // row once it has left memory: compacted tables, ordered by key, and WAL objects, in commit
-// order. Both have the same bytes inside, which FORMAT.md specifies.
+// order. Both have the same bytes inside, which docs/FORMAT.md specifies.
 //
 //	Writer.Add ─▶ BlockBuilder ─▶ compress ─▶ Transformer ─▶ crc ─┐
 //	     └─▶ filters, index, statistics ──────────────────────────┼─▶ object
