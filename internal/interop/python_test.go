@@ -79,6 +79,7 @@ func peer(t *testing.T, what, dir string, stdin io.Reader, args ...string) []byt
 		script(t, "..", "bench", "peers", "python", "peer.py"), what, "store=" + storeArg(dir), "path=db",
 	}, args...)
 	cmd := exec.CommandContext(ctx, python(t), argv...)
+	cmd.Env = pythonEnv
 	var out, errs bytes.Buffer
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, &out, &errs
 	require.NoError(t, cmd.Run(), "peer.py %s %v:\n%s", what, args, &errs)
@@ -159,6 +160,7 @@ func openSession(t *testing.T, role, dir string, args ...string) *session {
 	t.Helper()
 	args = append([]string{script(t, "session.py"), role, "store=" + storeArg(dir), "path=db"}, args...)
 	cmd := exec.Command(python(t), args...)
+	cmd.Env = pythonEnv
 	in, err := cmd.StdinPipe()
 	require.NoError(t, err)
 	out, err := cmd.StdoutPipe()

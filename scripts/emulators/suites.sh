@@ -22,20 +22,12 @@ go test -count=1 -run '^$' -tags emulators . >/dev/null
 go test -count=1 -run '^$' -tags interop,emulators ./internal/interop >/dev/null
 
 suites() { # SERVER: all steps of one; fails when one of them did
-  local name=$1 ok=0 scenes
+  local name=$1 ok=0
   on() { scripts/timed.sh "$name, $1" scripts/with-emulators.sh "$name" -- "${@:2}" || ok=1; }
   on "store" go test -count=1 -timeout 8m "./objstore/$name"
   on "engine" go test -count=1 -timeout 8m -tags emulators -run '^(TestModel|TestTxnModel|TestKill|TestDistributedCompaction)$' .
   on "example" bash -c 'go run ./examples/cloud "$SLATEDB_TEST_URL"'
-  case $name in
-    s3 | azure) scenes=. ;;
-    # The emulator refuses the writes of the original engine's client, which then tries for ever.
-    gcs) scenes='TestGoWritesPythonReads|TestReadersFollowTheOtherEnginesWriter/python_follows_go' ;;
-  esac
-  # The original engine has these variables for what STORAGE_EMULATOR_HOST says to the SDK.
-  on "both engines" bash -c '[ -z "${STORAGE_EMULATOR_HOST:-}" ] ||
-      export GOOGLE_BASE_URL=http://$STORAGE_EMULATOR_HOST GOOGLE_SKIP_SIGNATURE=true GOOGLE_ALLOW_HTTP=true
-    go test -count=1 -timeout 8m -tags interop,emulators -run "$0" ./internal/interop' "$scenes"
+  on "both engines" go test -count=1 -timeout 8m -tags interop,emulators ./internal/interop
   return $ok
 }
 
