@@ -122,8 +122,9 @@ func (s *Store) Wait() { s.late.Wait() }
 type call struct {
 	s        *Store
 	rule     *Rule // nil: none matches
-	crash    bool  // at this request
-	unsafely bool  // forget the condition
+	active   *Active
+	crash    bool // at this request
+	unsafely bool // forget the condition
 	twice    bool
 }
 
@@ -146,7 +147,7 @@ func (s *Store) begin(ctx context.Context, r Request) (*call, error) {
 	c := &call{s: s, crash: n == s.crash.at.Load()}
 	for _, a := range rules {
 		if a.takes(r) {
-			c.rule = &a.rule
+			c.rule, c.active = &a.rule, a
 			break
 		}
 	}
@@ -209,9 +210,11 @@ func (c *call) after(ctx context.Context, err error) error {
 		case ErrorAfter:
 			err = u.err()
 		case HangAfter:
+			c.active.reach()
 			<-ctx.Done()
 			err = ctx.Err()
 		case BlockAfter:
+			c.active.reach()
 			if berr := block(ctx, u); berr != nil {
 				err = berr
 			}

@@ -115,6 +115,31 @@ func TestDelayHangBlock(t *testing.T) {
 	})
 }
 
+// What waits after its effect has been reached when the effect is there, however long it takes.
+func TestReachedBehindTheEffect(t *testing.T) {
+	for _, kind := range []faulty.Kind{faulty.BlockAfter, faulty.HangAfter} {
+		synctest.Test(t, func(t *testing.T) {
+			inner := objstore.NewMemory()
+			slow := faulty.New(inner, nil)
+			slow.Script(faulty.Rule{Kind: faulty.Delay, Delay: time.Second})
+			s := faulty.New(slow, nil)
+			release := make(chan struct{})
+			r := s.Script(faulty.Rule{Key: "k", Kind: kind, Release: release})
+			ctx, cancel := context.WithCancel(t.Context())
+			done := make(chan error)
+			go func() {
+				_, err := s.Put(ctx, "k", nil, objstore.IfAbsent())
+				done <- err
+			}()
+			<-r.Reached()
+			assert.True(t, has(t, inner, "k"))
+			close(release)
+			cancel()
+			<-done
+		})
+	}
+}
+
 func TestBodies(t *testing.T) {
 	inner := objstore.NewMemory()
 	s := faulty.New(inner, nil)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -106,14 +107,17 @@ type Active struct {
 	seen    atomic.Int64
 	acted   atomic.Int64
 	reached chan struct{} // closed at the first act
+	once    sync.Once     // closes it
 }
 
 // Hits returns how many requests it acted on.
 func (a *Active) Hits() int { return int(a.acted.Load()) }
 
 // Reached is closed when the rule acts for the first time, so that a test can wait until a
-// request blocks.
+// request blocks. Of one that waits after its effect that is when the effect is there.
 func (a *Active) Reached() <-chan struct{} { return a.reached }
+
+func (a *Active) reach() { a.once.Do(func() { close(a.reached) }) }
 
 // Remove ends the rule. What already hangs or blocks in it stays there.
 func (a *Active) Remove() { a.s.remove(a) }
@@ -141,8 +145,9 @@ func (a *Active) takes(r Request) bool {
 	if n < first || (times > 0 && n >= first+times) {
 		return false
 	}
-	if a.acted.Add(1) == 1 {
-		close(a.reached)
+	a.acted.Add(1)
+	if u.Kind != HangAfter && u.Kind != BlockAfter {
+		a.reach()
 	}
 	return true
 }
