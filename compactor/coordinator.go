@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/oklog/ulid/v2"
 
 	"github.com/slatedb/slatedb-go/internal/kv"
@@ -375,10 +376,8 @@ func (c *Compactor) publish(ctx context.Context, jobs []manifest.Compaction) ([]
 			return out, nil // nothing to change
 		}
 		c.conf.Env.Point("compactor.before-commit")
-		m, err = c.role.Update(ctx, func(m *manifest.Manifest) error {
-			if m.Checkpoint(id) == nil {
-				return errUnpinned
-			}
+		pinned := m.ID
+		m, err = c.takeInputs(ctx, id, pinned, func(m *manifest.Manifest) error {
 			var changed bool
 			if out, changed = applyAll(m, jobs, operator); !changed {
 				return manifest.ErrUnchanged
@@ -394,6 +393,37 @@ func (c *Compactor) publish(ctx context.Context, jobs []manifest.Compaction) ([]
 		c.conf.Env.Point("compactor.after-commit")
 		c.told(m)
 		return out, nil
+	}
+}
+
+// maxRepins bounds how often a commit makes way for the writes of others.
+const maxRepins = 8
+
+// takeInputs does the second write, which takes the inputs away. It is to follow directly on a version
+// that checkpoint id pins: a reader that still uses the version before it needs all of its
+// tables. When somebody has written in between, the checkpoint moves on to a version of its own first.
+func (c *Compactor) takeInputs(ctx context.Context, id uuid.UUID, pinned uint64, change func(*manifest.Manifest) error) (*manifest.Manifest, error) {
+	for moves := 0; ; moves++ {
+		moved := false
+		m, err := c.role.Update(ctx, func(m *manifest.Manifest) error {
+			moved = false
+			pin := m.Checkpoint(id)
+			if pin == nil {
+				return errUnpinned
+			}
+			if m.ID != pinned && moves < maxRepins {
+				moved = true
+				pin.ManifestID, pin.ExpireTime = m.ID+1, c.conf.Env.Clock.Now().Add(c.o.CheckpointLifetime)
+				return nil
+			}
+			return change(m)
+		})
+		if err != nil || !moved {
+			return m, err
+		}
+		pinned = m.ID
+		c.told(m)
+		c.conf.Env.Point("compactor.after-repin")
 	}
 }
 

@@ -437,3 +437,31 @@ func TestF11_StoppedInTheMiddleOfAClaim(t *testing.T) {
 		require.NoError(t, coordinator())
 	})
 }
+
+// Somebody writes between the two writes of a commit: the checkpoint that protects the inputs
+// stands on the version directly before the one that lacks them all the same, since that is
+// what a reader uses which saw the write in between.
+func TestCheckpointOfACommitStandsDirectlyBeforeIt(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		conf := w.config(w.store, 2)
+		between := 0
+		conf.Env.OnPoint = func(name string) {
+			if name == "compactor.before-commit" || name == "compactor.after-repin" && between < 2 {
+				between++
+				w.flush(w.batch(50, true)...)
+			}
+		}
+		for range 4 {
+			w.flush(w.batch(50, true)...)
+		}
+		stop := w.start(New(conf, Options{}).Run)
+		eventually(t, time.Minute, func() bool { return len(w.latest().Root.Runs) == 1 })
+		m := w.latest()
+		require.Equal(t, 2, between)
+		require.Len(t, m.Root.L0, 2)
+		require.Len(t, m.Checkpoints, 1)
+		require.Equal(t, m.ID-1, m.Checkpoints[0].ManifestID)
+		w.check()
+		require.NoError(t, stop())
+	})
+}
