@@ -69,7 +69,8 @@ func (db *DB) runGC(ctx context.Context) error {
 // already is left alone; see CompactOptions.Rewrite.
 func (db *DB) Compact(ctx context.Context) error { return db.compactAll(ctx) }
 
-func (db *DB) compactAll(ctx context.Context) error {
+// flushAndRefresh makes the state hold in tables all that was written, and what others did to them.
+func (db *DB) flushAndRefresh(ctx context.Context) error {
 	if err := db.latched(); err != nil {
 		return err
 	}
@@ -78,6 +79,13 @@ func (db *DB) compactAll(ctx context.Context) error {
 	}
 	if err := db.refresh(ctx); err != nil {
 		return unavailable(err)
+	}
+	return nil
+}
+
+func (db *DB) compactAll(ctx context.Context) error {
+	if err := db.flushAndRefresh(ctx); err != nil {
+		return err
 	}
 	todo := make(map[ulid.ULID]struct{}) // L0 as it is now; what comes later is not waited for
 	for _, t := range db.state.Load().man.Trees() {

@@ -28,26 +28,10 @@ func (db *DB) CompactWithOptions(ctx context.Context, o *CompactOptions) error {
 	if o == nil || !o.Rewrite {
 		return db.compactAll(ctx)
 	}
-	if err := db.latched(); err != nil {
+	if err := db.flushAndRefresh(ctx); err != nil {
 		return err
 	}
-	if err := db.flushTo(ctx, FlushMemtable); err != nil {
-		return err
-	}
-	if err := db.refresh(ctx); err != nil {
-		return unavailable(err)
-	}
-	old := make(map[sst.ID]struct{})
-	for _, t := range db.state.Load().man.Trees() {
-		for i := range t.L0 {
-			old[t.L0[i].Table.ID] = struct{}{}
-		}
-		for i := range t.Runs {
-			for j := range t.Runs[i].Views {
-				old[t.Runs[i].Views[j].Table.ID] = struct{}{}
-			}
-		}
-	}
+	old := tableIDs(db.state.Load().man)
 	jobs := manifest.NewCompactionsStore(db.component("compactor", db.raw), db.path, db.conf.env)
 	for range maxRewrites {
 		if err := db.compactAll(ctx); err != nil {
