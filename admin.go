@@ -48,8 +48,7 @@ type AdminOptions struct {
 // stores. All methods are safe for concurrent use, in any number of processes. They return
 // ErrNoDatabase where there is no database, and ErrClosed after Close.
 type Admin struct {
-	h      *handle
-	calls  calls
+	session
 	stored atomic.Pointer[versions]
 }
 
@@ -81,7 +80,7 @@ func NewAdmin(location string, o *AdminOptions) (*Admin, error) {
 		return nil, err
 	}
 	h.role = "admin"
-	a := &Admin{h: h}
+	a := &Admin{session: session{h: h}}
 	a.forget()
 	return a, nil
 }
@@ -99,24 +98,7 @@ func (a *Admin) manifests() *manifest.Store              { return a.stored.Load(
 func (a *Admin) compactions() *manifest.CompactionsStore { return a.stored.Load().compactions }
 
 // Close ends the Admin and whatever runs in it. It may be called again.
-func (a *Admin) Close() error {
-	a.h.fail(ErrClosed)
-	a.calls.end()
-	a.h.cancel()
-	return nil
-}
-
-// begin checks that the Admin is open and bounds ctx by its life.
-func (a *Admin) begin(ctx context.Context) (context.Context, func(), error) {
-	if err := a.h.latched(); err != nil {
-		return nil, nil, err
-	}
-	if err := ctx.Err(); err != nil {
-		return nil, nil, err
-	}
-	ctx, stop := a.calls.begin(ctx)
-	return ctx, stop, nil
-}
+func (a *Admin) Close() error { return a.close() }
 
 // beginWrite is begin for a call that writes to the database.
 func (a *Admin) beginWrite(ctx context.Context, op string, withWAL bool) (context.Context, func(), error) {
@@ -129,19 +111,6 @@ func (a *Admin) beginWrite(ctx context.Context, op string, withWAL bool) (contex
 		return nil, nil, a.done(op, err)
 	}
 	return ctx, stop, nil
-}
-
-// done is the end of every call: ErrClosed when Close has ended it.
-func (a *Admin) done(op string, err error) error {
-	if err == nil {
-		return nil
-	}
-	if errors.Is(err, context.Canceled) {
-		if closed := a.h.latched(); closed != nil {
-			return closed
-		}
-	}
-	return fmt.Errorf("%s of %q: %w", op, a.h.path, unavailable(err))
 }
 
 // latest reads the newest manifest.

@@ -2,6 +2,8 @@ package slatedb
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"sync"
 )
 
@@ -48,4 +50,43 @@ func (c *calls) end() {
 	for _, cancel := range cancels {
 		cancel()
 	}
+}
+
+// A session is what calls of an Admin and of a WALReader have in common: each is bounded by the
+// life of the whole.
+type session struct {
+	h     *handle
+	calls calls
+}
+
+func (s *session) close() error {
+	s.h.fail(ErrClosed)
+	s.calls.end()
+	s.h.cancel()
+	return nil
+}
+
+// begin checks that the session is open and bounds ctx by its life.
+func (s *session) begin(ctx context.Context) (context.Context, func(), error) {
+	if err := s.h.latched(); err != nil {
+		return nil, nil, err
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, nil, err
+	}
+	ctx, stop := s.calls.begin(ctx)
+	return ctx, stop, nil
+}
+
+// done is the end of every call: ErrClosed when Close has ended it.
+func (s *session) done(op string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if errors.Is(err, context.Canceled) {
+		if closed := s.h.latched(); closed != nil {
+			return closed
+		}
+	}
+	return fmt.Errorf("%s of %q: %w", op, s.h.path, unavailable(err))
 }

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/slatedb/slatedb-go/internal/kv"
 	"github.com/slatedb/slatedb-go/manifest"
 	"github.com/slatedb/slatedb-go/objstore"
 	"github.com/slatedb/slatedb-go/sst"
@@ -48,9 +47,8 @@ type WALReaderOptions struct {
 // by default 5 minutes), whoever is still reading them: set that long enough for the
 // slowest consumer. All methods are safe for concurrent use.
 type WALReader struct {
-	h       *handle
+	session
 	store   objstore.Store
-	calls   calls
 	poll    time.Duration // 0 = adaptive
 	buffer  int
 	fetches int
@@ -84,43 +82,13 @@ func NewWALReader(location string, o *WALReaderOptions) (*WALReader, error) {
 	}
 	h.role = "reader"
 	return &WALReader{
-		h: h, store: h.component("wal", h.rawWAL), poll: o.PollInterval,
+		session: session{h: h}, store: h.component("wal", h.rawWAL), poll: o.PollInterval,
 		buffer: orDefault(o.MaxBufferedBytes, defaultWALBuffer), fetches: orDefault(o.MaxFetchTasks, defaultWALFetches),
 	}, nil
 }
 
 // Close ends the reader and every stream of it. It may be called again.
-func (r *WALReader) Close() error {
-	r.h.fail(ErrClosed)
-	r.calls.end()
-	r.h.cancel()
-	return nil
-}
-
-// begin checks that the reader is open and bounds ctx by its life.
-func (r *WALReader) begin(ctx context.Context) (context.Context, func(), error) {
-	if err := r.h.latched(); err != nil {
-		return nil, nil, err
-	}
-	if err := ctx.Err(); err != nil {
-		return nil, nil, err
-	}
-	ctx, stop := r.calls.begin(ctx)
-	return ctx, stop, nil
-}
-
-// done is the end of every call: ErrClosed when Close has ended it.
-func (r *WALReader) done(op string, err error) error {
-	if err == nil {
-		return nil
-	}
-	if errors.Is(err, context.Canceled) {
-		if closed := r.h.latched(); closed != nil {
-			return closed
-		}
-	}
-	return fmt.Errorf("%s of %q: %w", op, r.h.path, unavailable(err))
-}
+func (r *WALReader) Close() error { return r.close() }
 
 // A WALFileInfo describes a stored object of the log.
 type WALFileInfo struct {
@@ -283,10 +251,4 @@ func (r *WALReader) collected(ctx context.Context, id uint64) (bool, error) {
 	// It may have come between the read that missed it and the manifest.
 	exists, err := wal.Exists(ctx, r.store, r.h.path, id)
 	return !exists, err
-}
-
-// holds reports whether key lies in r.
-func (r Range) holds(key []byte) bool {
-	k := kv.Range(r)
-	return k.Contains(key)
 }

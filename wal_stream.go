@@ -63,7 +63,8 @@ func (r *WALReader) Iterate(ctx context.Context, from, to uint64) iter.Seq2[WALG
 // it, so that Consumed moves on.
 func (r *WALReader) Subscribe(ctx context.Context, from uint64, rng Range) iter.Seq2[WALGroup, error] {
 	return func(yield func(WALGroup, error) bool) {
-		if _, err := rng.clone(); err != nil {
+		keys, err := rng.clone()
+		if err != nil {
 			yield(WALGroup{}, err)
 			return
 		}
@@ -74,7 +75,7 @@ func (r *WALReader) Subscribe(ctx context.Context, from uint64, rng Range) iter.
 			}
 			kept := g.Rows[:0]
 			for _, row := range g.Rows {
-				if rng.holds(row.Key) {
+				if keys.Contains(row.Key) {
 					kept = append(kept, row)
 				}
 			}
