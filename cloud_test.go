@@ -81,18 +81,33 @@ func TestJ4_OpenRefusesDeviantStores(t *testing.T) {
 }
 
 // TestOutageOfMinutes: writer and reader over ten minutes without a store. Little is sent
-// meanwhile, everybody is told, and the end is prompt.
+// meanwhile, everybody is told, and the end is prompt. In the second run the compactor has not
+// yet claimed its role when the outage begins.
 func TestOutageOfMinutes(t *testing.T) {
+	for _, claimed := range []bool{true, false} {
+		t.Run(fmt.Sprintf("compactor claimed %t", claimed), func(t *testing.T) { outageOfMinutes(t, claimed) })
+	}
+}
+
+func outageOfMinutes(t *testing.T, claimed bool) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx := t.Context()
 		f := faulty.New(objstore.NewMemory(), nil)
 		f.SetProperties(func(p *objstore.Properties) { p.NoProbe = true })
+		early := &faulty.Active{}
+		if !claimed {
+			early = f.Script(faulty.Rule{Method: "put", Key: "manifest/00000000000000000003.manifest"})
+		}
 		o := &Options{Store: f, Logger: cloudQuiet()}
 		db, err := Open(ctx, "db", o)
 		require.NoError(t, err)
 		defer db.Close(ctx)
 		require.NoError(t, db.Put(ctx, []byte("before"), []byte("1")))
-		r, err := OpenReader(ctx, "db", &ReaderOptions{Store: f, Logger: cloudQuiet(), PollInterval: time.Second})
+		mode := ManagedCheckpoint
+		if !claimed {
+			mode = FollowLatest // writes no manifest
+		}
+		r, err := OpenReader(ctx, "db", &ReaderOptions{Store: f, Logger: cloudQuiet(), PollInterval: time.Second, Mode: mode})
 		require.NoError(t, err)
 		defer r.Close(ctx)
 		assert.Equal(t, StoreOK, db.Status().Store.State)
@@ -111,6 +126,8 @@ func TestOutageOfMinutes(t *testing.T) {
 			close(seen)
 		}()
 
+		synctest.Wait()
+		require.Equal(t, !claimed, early.Hits() > 0)
 		f.Script(faulty.Rule{Kind: faulty.ErrorBefore})
 		const writers = 20
 		var acked atomic.Int64
@@ -137,6 +154,7 @@ func TestOutageOfMinutes(t *testing.T) {
 		assert.EqualValues(t, writers, acked.Load(), "acknowledged within seconds")
 		assert.Equal(t, StoreOK, db.Status().Store.State)
 		require.NoError(t, db.Status().Err, "the writer has not fenced itself")
+		require.NotZero(t, acked.Load())
 		require.NoError(t, r.WaitForSeq(ctx, db.Status().DurableSeq))
 		_, err = r.Get(ctx, []byte("during07"))
 		require.NoError(t, err)

@@ -77,7 +77,9 @@ func work(c *manifest.Compactions, me string, now uint64, reports []report, beat
 		if free <= 0 {
 			break
 		}
-		if j.Status != manifest.Scheduled || j.Worker != nil || j.Spec.Drain || held[j.ID] || skip(j.ID) {
+		// A job that is this worker's and not begun: the answer to its claim was lost.
+		own := j.Status == manifest.Running && j.Worker != nil && j.Worker.ID == me
+		if !own && (j.Status != manifest.Scheduled || j.Worker != nil) || j.Spec.Drain || held[j.ID] || skip(j.ID) {
 			continue
 		}
 		j.Status, j.Worker = manifest.Running, &manifest.Worker{ID: me, HeartbeatMillis: now}

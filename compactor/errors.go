@@ -32,8 +32,13 @@ func unavailable(err error) error {
 	return fmt.Errorf("%w: %w", kv.ErrUnavailable, err)
 }
 
-// passing reports whether the role can try again. An unknown outcome is one of those: every
-// change is recognised when it turns out to be there.
+// passing reports whether a role can try again after err, while its own ctx lives. An unknown
+// outcome is one of those: every change is recognised when it turns out to be there. So is the
+// end of a context, which was then that of one request.
 func passing(err error) bool {
-	return !objstore.IsPermanent(err) && (errors.Is(err, kv.ErrOutcomeUnknown) || errors.Is(unavailable(err), kv.ErrUnavailable))
+	switch {
+	case errors.Is(err, kv.ErrOutcomeUnknown), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return true
+	}
+	return !objstore.IsPermanent(err) && errors.Is(unavailable(err), kv.ErrUnavailable)
 }

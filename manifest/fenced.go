@@ -55,6 +55,7 @@ func (s *Store) AcquireCompactor(ctx context.Context, o AcquireOptions) (*Fenced
 
 func (s *Store) acquireRole(ctx context.Context, r role, o AcquireOptions) (*Fenced, error) {
 	f := &Fenced{store: s, role: r}
+	caller := ctx
 	ctx, stop := withTimeout(ctx, s.env, "manifest.claim-timeout", s.claimTimeout)
 	defer stop()
 	var err error
@@ -85,8 +86,10 @@ func (s *Store) acquireRole(ctx context.Context, r role, o AcquireOptions) (*Fen
 		})
 	}
 	if err != nil {
-		if cause := context.Cause(ctx); cause != nil && ctx.Err() != nil {
-			err = fmt.Errorf("%w: %w", cause, err)
+		if caller.Err() == nil && ctx.Err() != nil {
+			// The caller has cancelled nothing, so no error may say so: only the text of the
+			// last one is kept.
+			err = fmt.Errorf("%w: %v", context.Cause(ctx), err)
 		}
 		return nil, fmt.Errorf("claim %s: %w", r.name, err)
 	}

@@ -167,7 +167,15 @@ func TestA6_ClaimGivesUpAgainstABusyIncumbent(t *testing.T) {
 		h := &hanging{scripted: hang}
 		_, err = NewStore(h, "R", newEnv()).AcquireCompactor(ctx, AcquireOptions{})
 		assert.ErrorIs(t, err, kv.ErrUnavailable)
+		assert.NotErrorIs(t, err, context.Canceled, "nobody has cancelled anything")
 		assert.Equal(t, 320*time.Second, time.Since(start), "300 s is the default")
+
+		// The end of the caller's ctx is no timeout.
+		cctx, cancel := context.WithTimeout(ctx, time.Second)
+		defer cancel()
+		_, err = NewStore(h, "R", newEnv()).AcquireCompactor(cctx, AcquireOptions{})
+		assert.ErrorIs(t, err, context.DeadlineExceeded)
+		assert.NotErrorIs(t, err, kv.ErrUnavailable)
 	})
 }
 
