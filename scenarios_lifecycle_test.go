@@ -1312,7 +1312,7 @@ func TestMetricsNamesAndFigures(t *testing.T) {
 			mu.Lock()
 			defer mu.Unlock()
 			return told[c.name+strings.Join(c.labels, ",")] == v // 0 when nothing was told
-		}, 10*time.Second, time.Millisecond, "what the recorder was told of %s %v", c.name, c.labels)
+		}, 5*time.Minute, time.Millisecond, "what the recorder was told of %s %v", c.name, c.labels)
 	}
 	for x := range m.All() {
 		require.True(t, strings.HasPrefix(x.Name, "slatedb."))

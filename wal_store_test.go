@@ -3,6 +3,7 @@ package slatedb
 import (
 	"context"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	flatbuffers "github.com/google/flatbuffers/go"
@@ -93,14 +94,16 @@ func TestWALStoreLeftOut(t *testing.T) {
 		})},
 		{"DeleteDB", "AdminOptions.WALStore", walStoreAdmin(func(ctx context.Context, a *Admin) error { _, err := a.DeleteDB(ctx, true); return err })},
 	} {
-		s := walStoreOld(t)
-		before := objects(t, s)
-		err := c.call(t.Context(), s, nil)
-		require.ErrorIs(t, err, ErrInvalid, c.name)
-		assert.ErrorContains(t, err, c.option, c.name)
-		assert.ErrorContains(t, err, "s3://logs", c.name)
-		assert.Equal(t, before, objects(t, s), c.name)
-		require.NoError(t, c.call(t.Context(), s, objstore.NewMemory()), "%s, with it", c.name)
+		synctest.Test(t, func(t *testing.T) {
+			s := walStoreOld(t)
+			before := objects(t, s)
+			err := c.call(t.Context(), s, nil)
+			require.ErrorIs(t, err, ErrInvalid, c.name)
+			assert.ErrorContains(t, err, c.option, c.name)
+			assert.ErrorContains(t, err, "s3://logs", c.name)
+			assert.Equal(t, before, objects(t, s), c.name)
+			require.NoError(t, c.call(t.Context(), s, objstore.NewMemory()), "%s, with it", c.name)
+		})
 	}
 }
 

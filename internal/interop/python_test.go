@@ -73,7 +73,7 @@ func script(t *testing.T, elem ...string) string {
 // peer runs peer.py and returns what it printed.
 func peer(t *testing.T, what, dir string, stdin io.Reader, args ...string) []byte {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	argv := append([]string{
 		script(t, "..", "bench", "peers", "python", "peer.py"), what, "store=" + storeArg(dir), "path=db",
@@ -92,7 +92,7 @@ func pyCompact(t *testing.T, dir, name string) {
 	before := latest(t, dir, name)
 	require.Greater(t, len(before.Root.L0), 1, "nothing to merge")
 	py := openSession(t, "writer", dir, "path="+name, "compactor=1")
-	require.Eventually(t, func() bool { return len(latest(t, dir, name).Root.L0) < 2 }, 30*time.Second, 50*time.Millisecond)
+	require.Eventually(t, func() bool { return len(latest(t, dir, name).Root.L0) < 2 }, 5*time.Minute, 50*time.Millisecond)
 	py.must("close", nil, nil)
 	after := latest(t, dir, name)
 	require.NotEmpty(t, after.Root.Runs)
@@ -198,7 +198,7 @@ func (s *session) next() reply {
 	case r := <-s.lines:
 		require.NoError(s.t, r.end, "the session ended")
 		return r
-	case <-time.After(30 * time.Second):
+	case <-time.After(5 * time.Minute):
 		require.FailNow(s.t, "the session does not answer")
 		return reply{}
 	}

@@ -338,7 +338,7 @@ func TestGoLooksAfterPythonsWriter(t *testing.T) {
 		requireModel(t, m, py.must("scan", nil, nil).Rows, "python, the writer")
 	}
 	require.Positive(t, deleted)
-	require.Eventually(t, func() bool { return len(latest(t, dir, "db").Root.L0) < 2 }, 30*time.Second, 50*time.Millisecond)
+	require.Eventually(t, func() bool { return len(latest(t, dir, "db").Root.L0) < 2 }, 5*time.Minute, 50*time.Millisecond)
 	require.NotEmpty(t, latest(t, dir, "db").Root.Runs)
 	rows := py.must("scan", nil, nil).Rows
 	requireModel(t, m, rows, "python, the writer")

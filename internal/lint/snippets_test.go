@@ -221,7 +221,7 @@ func tryOut(t *testing.T, root string, s snippet) {
 	if !s.complete() || s.needsCloud() {
 		return
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, bin)
 	cmd.Dir = dir // what it stores in a relative folder goes with the test
