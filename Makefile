@@ -4,10 +4,11 @@
 GO          ?= go
 FUZZTIME    ?= 30s
 BENCHTIME   ?= 1s
+COUNT       ?= 1
 STATICCHECK ?= honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .DEFAULT_GOAL := help
-.PHONY: help test check fmt fmt-check vet staticcheck lint race invariants fuzz examples nested cross \
+.PHONY: help test check fmt fmt-check vet staticcheck lint race invariants shuffle fuzz examples nested cross \
 	bench bench-peers golden interop emulators clean
 
 help: ## list the targets
@@ -27,7 +28,7 @@ fmt-check: ## fail when a file is not formatted
 
 vet: ## run go vet
 	$(GO) vet ./...
-	$(GO) vet -tags invariants,interop,emulators ./...
+	$(GO) vet -tags invariants,interop,emulators,shuffle ./...
 
 staticcheck: ## run staticcheck
 	$(GO) run $(STATICCHECK) ./...
@@ -40,6 +41,9 @@ race: ## run all tests under the race detector
 
 invariants: ## run the engine's tests with its internal checks on
 	$(GO) test -tags invariants $$($(GO) list ./... | grep -v -e /cmd/ -e /examples/ -e /internal/lint -e /internal/interop)
+
+shuffle: ## run the engine's tests in orders of events that a quiet machine never shows (COUNT times)
+	$(GO) test -count=$(COUNT) -timeout 60m -tags shuffle $$($(GO) list ./... | grep -v -e /cmd/ -e /examples/ -e /internal/lint -e /internal/interop)
 
 fuzz: ## fuzz each target for FUZZTIME (30s)
 	FUZZTIME=$(FUZZTIME) scripts/fuzz.sh

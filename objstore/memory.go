@@ -50,6 +50,7 @@ func (m *memory) find(ctx context.Context, op, key string) (*memObject, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
+	seam.Disturb()
 	m.mu.RLock()
 	o := m.objects[key]
 	m.mu.RUnlock()
@@ -122,6 +123,7 @@ func (m *memory) Upload(ctx context.Context, key string, body io.Reader, c Condi
 // store takes over body.
 func (m *memory) store(key string, body []byte, c Condition) (Version, error) {
 	o := &memObject{key: strings.Clone(key), body: body, modified: m.clock.Now(), putID: c.putID}
+	seam.Disturb()
 	m.mu.Lock()
 	old := m.objects[key]
 	if !c.holds(old != nil, func() Version { return old.version }) {

@@ -47,7 +47,12 @@ func New(e Env) *Env {
 		e.Clock = SystemClock{}
 	}
 	if e.Spawn == nil {
-		e.Spawn = func(_ string, fn func()) { go fn() }
+		e.Spawn = func(_ string, fn func()) {
+			go func() {
+				Disturb()
+				fn()
+			}()
+		}
 	}
 	if e.Rand == nil {
 		e.Rand = rand.Reader
@@ -57,6 +62,7 @@ func New(e Env) *Env {
 
 // Point marks a protocol step.
 func (e *Env) Point(name string) {
+	Disturb()
 	if e.OnPoint != nil {
 		e.OnPoint(name)
 	}
@@ -104,6 +110,7 @@ func (e *Env) Sleep(ctx context.Context, d time.Duration) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-t.C():
+		Disturb()
 		return nil
 	}
 }

@@ -136,6 +136,7 @@ func (s *Store) begin(ctx context.Context, r Request) (*call, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
+	seam.Disturb()
 	n := s.total.Add(1)
 	s.mu.Lock()
 	s.counts[r.Method]++
