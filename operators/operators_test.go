@@ -12,6 +12,7 @@ import (
 	"pgregory.net/rapid"
 
 	slatedb "github.com/slatedb/slatedb-go"
+	"github.com/slatedb/slatedb-go/objstore"
 )
 
 var all = []struct {
@@ -142,7 +143,7 @@ func TestBadOperands(t *testing.T) {
 // TestThroughTheEngine folds in memory, in a flush and at read, and once per batch.
 func TestThroughTheEngine(t *testing.T) {
 	ctx := context.Background()
-	db, err := slatedb.Open(ctx, "memory://operators/db", &slatedb.Options{MergeOperator: Append([]byte("/"))})
+	db, err := slatedb.Open(ctx, "db", &slatedb.Options{Store: objstore.NewMemory(), MergeOperator: Append([]byte("/"))})
 	require.NoError(t, err)
 	defer db.Close(ctx)
 	k := []byte("k")
