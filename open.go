@@ -306,6 +306,7 @@ func (db *DB) start(walStore objstore.Store) {
 		db.wal = wal.NewWriter(walStore, db.fence+1, db.lastSeq, wal.Options{
 			Root: db.path, Codec: c.Compression, Transformer: c.BlockTransformer, FlushInterval: c.FlushInterval,
 			MinFlushGap: c.MinFlushGap, MaxObjectBytes: c.L0SSTSizeBytes, Env: c.env, OnStored: db.walStored, OnUploaded: db.walUploaded,
+			ConfirmBeforeAck: db.fenced.Confirm,
 		})
 		db.durable = db.wal.Durable()
 	} else {

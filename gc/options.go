@@ -11,9 +11,11 @@ type Options struct {
 	Interval time.Duration
 	// DryRun deletes nothing and writes nothing: the report says what would have been deleted.
 	DryRun bool
-	// DeleteWALFences also deletes the empty WAL objects that keep out older writers. A writer
-	// that slept for longer than their MinAge could then store rows that nobody will read, and
-	// report success. The default is to keep them: they cost a listing entry each.
+	// DeleteWALFences also deletes the empty WAL objects that keep out older writers. A writer of
+	// this engine that stood still for over a minute asks whether it is still the writer before it
+	// reports anything durable, so their MinAge should be well above that. A writer of the Rust
+	// engine does not ask: one that slept for longer than MinAge could store rows that nobody
+	// will read, and report success. The default is to keep them: they cost a listing entry each.
 	DeleteWALFences bool
 	// DisableBoundaryFiles deletes manifests and compactions without raising the boundary
 	// files. For stores that cannot overwrite conditionally; choose a MinAge longer than

@@ -30,6 +30,7 @@ type Fenced struct {
 	role  role
 	epoch uint64
 	lost  atomic.Bool
+	proof proof
 }
 
 // AcquireOptions of AcquireWriter and AcquireCompactor.
@@ -54,7 +55,7 @@ func (s *Store) AcquireCompactor(ctx context.Context, o AcquireOptions) (*Fenced
 }
 
 func (s *Store) acquireRole(ctx context.Context, r role, o AcquireOptions) (*Fenced, error) {
-	f := &Fenced{store: s, role: r}
+	f := &Fenced{store: s, role: r, proof: proof{at: s.env.Clock.Now()}}
 	caller := ctx
 	ctx, stop := withTimeout(ctx, s.env, "manifest.claim-timeout", s.claimTimeout)
 	defer stop()
@@ -111,13 +112,20 @@ func (f *Fenced) Refresh(ctx context.Context) (*Manifest, error) {
 	if f.lost.Load() {
 		return nil, f.fenced()
 	}
-	m, err := f.store.seq.latest(ctx)
+	return f.ask(ctx, f.store.seq.latest)
+}
+
+// ask checks what a look finds.
+func (f *Fenced) ask(ctx context.Context, look func(context.Context) (*Manifest, error)) (*Manifest, error) {
+	begin := f.store.env.Clock.Now()
+	m, err := look(ctx)
 	if err == nil {
 		err = f.check(m)
 	}
 	if err != nil {
 		return nil, err
 	}
+	f.proof.extend(begin, f.store.env.Clock.Now())
 	return m, nil
 }
 
@@ -129,14 +137,7 @@ func (f *Fenced) Look(ctx context.Context) (*Manifest, error) {
 	if f.lost.Load() {
 		return nil, f.fenced()
 	}
-	m, err := f.store.seq.look(ctx)
-	if err == nil {
-		err = f.check(m)
-	}
-	if err != nil {
-		return nil, err
-	}
-	return m, nil
+	return f.ask(ctx, f.store.seq.look)
 }
 
 // Update applies mutate to the newest version and stores the result, as Store.Update does,

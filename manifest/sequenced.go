@@ -172,8 +172,12 @@ func (q *sequenced[T]) list(ctx context.Context, from, to uint64) ([]VersionInfo
 }
 
 // latest finds the newest valid version.
-func (q *sequenced[T]) latest(ctx context.Context) (*T, error) {
-	probe := true
+func (q *sequenced[T]) latest(ctx context.Context) (*T, error) { return q.find(ctx, true) }
+
+// listed is latest for a process that stood still: it does not begin at the version it knew.
+func (q *sequenced[T]) listed(ctx context.Context) (*T, error) { return q.find(ctx, false) }
+
+func (q *sequenced[T]) find(ctx context.Context, probe bool) (*T, error) {
 	object, problem := q.dir, error(nil)
 	for round := range latestRounds {
 		if round > 1 { // one repetition is ordinary: the first used what was cached

@@ -342,7 +342,7 @@ func fenceDryRun(name string) field {
 	f := field{
 		Field: Field{
 			Name: name + ".dry_run", Kind: Bool, Option: "GC.DeleteWALFences",
-			Effect: "false: deletes fences. A writer that slept for longer than min_age may then report rows stored that nobody will read.",
+			Effect: "false: deletes fences. Keep min_age well above a minute, and above any pause of a writer of the Rust engine, which would report rows stored that nobody will read.",
 		},
 		def: true,
 		get: func(t *target) any { return !t.gc.DeleteWALFences || t.kinds[kindWALFence].DryRun || t.gc.DryRun },
