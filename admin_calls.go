@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 )
 
 // calls are the calls of a handle that its Close cuts off. The zero value is ready.
@@ -75,7 +76,26 @@ func (s *session) begin(ctx context.Context) (context.Context, func(), error) {
 		return nil, nil, err
 	}
 	ctx, stop := s.calls.begin(ctx)
-	return ctx, stop, nil
+	return ctx, func() { stop(); s.h.report() }, nil
+}
+
+// reportEvery is how often the recorder is told the figures of a job that goes on for good.
+const reportEvery = time.Minute
+
+// reporting tells them until stop is called, and has returned then.
+func (s *session) reporting(ctx context.Context) (stop func()) {
+	if s.h.stats.rec == nil {
+		return func() {}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	env, done := s.h.conf.env, make(chan struct{})
+	env.Spawn("metrics-report", func() {
+		defer close(done)
+		for env.Sleep(ctx, reportEvery) == nil {
+			s.h.report()
+		}
+	})
+	return func() { cancel(); <-done }
 }
 
 // done is the end of every call: ErrClosed when Close has ended it.

@@ -87,7 +87,9 @@ func (a *Admin) runUntil(ctx context.Context, begin func(context.Context) (conte
 	}
 	defer end()
 	if _, err = a.manifests().Latest(rctx); err == nil {
+		stop := a.reporting(rctx)
 		err = run(rctx)
+		stop()
 	}
 	switch {
 	case ctx.Err() != nil:

@@ -139,3 +139,51 @@ type panicking struct{}
 func (panicking) Count(string, uint64, ...string)               { panic("a bug of the user's") }
 func (panicking) Gauge(string, float64, ...string)              { panic("a bug of the user's") }
 func (panicking) Observe(string, float64, []float64, ...string) { panic("a bug of the user's") }
+
+// The recorder of an Admin hears of its requests at the end of each call, and every minute of
+// one that goes on.
+func TestRequestFiguresOfAnAdmin(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx := t.Context()
+		s := objstore.NewMemory()
+		db := openTest(t, testOptions().with(func(o *Options) { o.Store, o.DisableGC = s, true }))
+		defer db.Close(ctx)
+		rec := newObserver()
+		a, err := NewAdmin("db", &AdminOptions{Store: s, Logger: quiet, MetricsRecorder: rec, SkipProbe: true})
+		require.NoError(t, err)
+		defer a.Close()
+		told := func(cause, api string) (n float64) {
+			rec.mu.Lock()
+			defer rec.mu.Unlock()
+			for key, v := range rec.m {
+				if strings.HasPrefix(key, requestCount) && strings.Contains(key, "cause,"+cause) && strings.Contains(key, "api,"+api) {
+					n += v
+				}
+			}
+			return n
+		}
+		_, err = a.ListManifests(ctx, 0, 0)
+		require.NoError(t, err)
+		require.EqualValues(t, 1, told("admin", "list"))
+		_, err = a.ListManifests(ctx, 0, 0)
+		require.NoError(t, err)
+		require.EqualValues(t, 2, told("admin", "list"))
+
+		gctx, cancel := context.WithCancel(ctx)
+		done := make(chan error)
+		go func() { done <- a.RunGC(gctx, &GCOptions{Interval: 5 * time.Minute}) }()
+		time.Sleep(7 * time.Minute)
+		synctest.Wait()
+		first := told("gc", "list")
+		require.Positive(t, first)
+		for range 3 { // so that there is something to look at again
+			require.NoError(t, db.Put(ctx, []byte("k"), nil))
+			flushMem(t, db)
+			time.Sleep(10 * time.Minute)
+		}
+		synctest.Wait()
+		require.Greater(t, told("gc", "list"), first, "while it runs")
+		cancel()
+		require.NoError(t, <-done)
+	})
+}
