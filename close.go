@@ -3,7 +3,9 @@ package slatedb
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync/atomic"
+	"time"
 
 	"github.com/slatedb/slatedb-go/internal/kv"
 	"github.com/slatedb/slatedb-go/manifest"
@@ -112,7 +114,7 @@ func (db *DB) finalFlush(ctx context.Context, kind CloseFlush, seq kv.Seq) error
 
 // lastManifest records how far the WAL goes, unless the manifest says so already.
 func (db *DB) lastManifest(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, closeTimeout)
+	tctx, cancel := context.WithTimeout(ctx, closeTimeout)
 	defer cancel()
 	// With nothing in memory every row of the log is in a table. Without this each idle
 	// opening would leave one more fence for the next one to read.
@@ -124,9 +126,18 @@ func (db *DB) lastManifest(ctx context.Context) error {
 	if m.WALLastSeen >= db.walPosition() && m.SnapshotMinSeq == m.LastL0Seq && m.ReplayAfterWAL >= replayed {
 		return nil
 	}
-	_, err := db.updateManifest(ctx, func(m *manifest.Manifest) error {
+	_, err := db.updateManifest(tctx, func(m *manifest.Manifest) error {
 		m.ReplayAfterWAL = max(m.ReplayAfterWAL, replayed)
 		return nil
 	})
+	return notWithin(ctx, closeTimeout, err)
+}
+
+// notWithin is the error of something that ran under ctx and a timeout of our own: the end of
+// the latter is ErrUnavailable, since no deadline of the caller has passed.
+func notWithin(ctx context.Context, d time.Duration, err error) error {
+	if ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("%w: not within %s: %v", ErrUnavailable, d, err)
+	}
 	return unavailable(err)
 }

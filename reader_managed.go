@@ -254,7 +254,7 @@ func (r *Reader) dropLeases(ctx context.Context) error {
 	case ctx.Err() != nil:
 		return ctx.Err()
 	}
-	return fmt.Errorf("remove the reader's checkpoint: %w", unavailable(err))
+	return fmt.Errorf("remove the reader's checkpoint: %w", notWithin(ctx, closeTimeout, err))
 }
 
 // missing reports whether a read met an object that is not there.

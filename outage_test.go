@@ -1,0 +1,136 @@
+package slatedb
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/slatedb/slatedb-go/compactor"
+	"github.com/slatedb/slatedb-go/objstore"
+	"github.com/slatedb/slatedb-go/objstore/faulty"
+)
+
+// TestOutageAtAnyMoment: the store goes away with every third request of a life with everything
+// in it, for 20 minutes, and nothing comes of it but the delay. An Open may give up after the
+// five minutes that a claim takes at most, and the next one succeeds.
+func TestOutageAtAnyMoment(t *testing.T) {
+	const step = 3 // all of them took 17 s
+	for i, kind := range []faulty.Kind{faulty.ErrorBefore, faulty.ErrorAfter} {
+		n := 1 + i
+		for ; ; n += step {
+			reached := false
+			what := fmt.Sprintf("%s from request %d on", kind, n)
+			synctest.Test(t, func(t *testing.T) {
+				f := faulty.New(objstore.NewMemory(), nil)
+				f.SetProperties(func(p *objstore.Properties) { p.NoProbe = true })
+				out := f.Script(faulty.Rule{Nth: n, Times: 1 << 30, Kind: kind})
+				over := make(chan struct{})
+				go func() {
+					select {
+					case <-out.Reached():
+						time.Sleep(20 * time.Minute)
+					case <-over:
+					}
+					out.Remove()
+				}()
+				liveThrough(t, f, what)
+				close(over)
+				synctest.Wait()
+				reached = out.Hits() > 0
+			})
+			if !reached {
+				break
+			}
+		}
+		require.Greater(t, n, 150, "a life of so many requests")
+	}
+}
+
+func liveThrough(t *testing.T, f *faulty.Store, what string) {
+	ctx := context.Background()
+	o := &Options{
+		Store: f, Logger: quiet, L0SSTSizeBytes: 64 << 10,
+		GC:        &GCOptions{Interval: 2 * time.Minute, MinAge: time.Minute},
+		Compactor: &CompactorOptions{SizeTiered: compactor.SizeTieredOptions{MinSources: 2}, CheckpointLifetime: time.Minute},
+	}
+	db, err := Open(ctx, "db", o)
+	if err != nil {
+		require.ErrorIs(t, err, ErrUnavailable, what)
+		time.Sleep(20 * time.Minute)
+		db, err = Open(ctx, "db", o)
+	}
+	require.NoError(t, err, what)
+	r, err := OpenReader(ctx, "db", &ReaderOptions{Store: f, Logger: quiet, PollInterval: 5 * time.Second})
+	require.NoError(t, err, what)
+	closed := func(err error) { // a Close waits for a minute for what is no more than tidy
+		if err != nil {
+			require.ErrorIs(t, err, ErrUnavailable, what)
+			require.NotErrorIs(t, err, context.DeadlineExceeded, what)
+		}
+	}
+	want := map[string]string{}
+	put := func(n int) {
+		for i := range n {
+			k, v := fmt.Sprintf("k%02d", i), fmt.Sprint(len(want), i)
+			require.NoError(t, db.Put(ctx, []byte(k), []byte(v)), what)
+			want[k] = v
+		}
+	}
+	put(3)
+	flushMem(t, db)
+	put(5)
+	it, err := db.Scan(ctx, nil, nil)
+	require.NoError(t, err, what)
+	require.True(t, it.Next(), what)
+	_, err = db.CreateCheckpoint(ctx, CheckpointAll, &CheckpointOptions{Name: "c", Lifetime: time.Hour})
+	require.NoError(t, err, what)
+	require.NoError(t, db.Compact(ctx), what)
+	put(4)
+	flushMem(t, db)
+	time.Sleep(5 * time.Minute)
+	rows := 1
+	for it.Next() {
+		rows++
+	}
+	require.NoError(t, it.Err(), what)
+	require.NoError(t, it.Close(), what)
+	require.Equal(t, 5, rows, what)
+	require.NoError(t, db.Update(ctx, SnapshotIsolation, func(tx *Txn) error {
+		want["txn"] = "v"
+		return tx.Put([]byte("txn"), []byte("v"))
+	}), what)
+	require.NoError(t, r.WaitForSeq(ctx, db.Status().DurableSeq), what)
+	requireSameRows(t, want, outageRows(t, r, what))
+	requireSameRows(t, want, outageRows(t, db, what))
+	require.NoError(t, db.Status().Err, what)
+	closed(r.Close(ctx))
+	closed(db.Close(ctx))
+	db, err = Open(ctx, "db", o)
+	if err != nil {
+		require.ErrorIs(t, err, ErrUnavailable, what)
+		time.Sleep(20 * time.Minute)
+		db, err = Open(ctx, "db", o)
+	}
+	require.NoError(t, err, what)
+	requireSameRows(t, want, outageRows(t, db, what))
+	closed(db.Close(ctx))
+}
+
+func outageRows(t *testing.T, s interface {
+	Scan(ctx context.Context, start, end []byte) (*Iterator, error)
+}, what string) map[string]string {
+	t.Helper()
+	it, err := s.Scan(context.Background(), nil, nil)
+	require.NoError(t, err, what)
+	defer it.Close()
+	out := map[string]string{}
+	for it.Next() {
+		out[string(it.Key())] = string(it.Value())
+	}
+	require.NoError(t, it.Err(), what)
+	return out
+}
