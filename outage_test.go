@@ -134,3 +134,82 @@ func outageRows(t *testing.T, s interface {
 	require.NoError(t, it.Err(), what)
 	return out
 }
+
+// TestRolesInAnOutage: the same for roles in processes of their own, one of which loses its
+// store while the writer and the others keep theirs.
+func TestRolesInAnOutage(t *testing.T) {
+	for _, role := range []string{"coordinator", "worker", "collector"} {
+		for _, kind := range []faulty.Kind{faulty.ErrorBefore, faulty.ErrorAfter} {
+			for n := 1; n < 100; n += 3 { // the polls after them are all alike
+				what := fmt.Sprintf("%s, %s from request %d on", role, kind, n)
+				synctest.Test(t, func(t *testing.T) { workThrough(t, role, what, faulty.Rule{Nth: n, Times: 1 << 30, Kind: kind}) })
+			}
+		}
+	}
+}
+
+func workThrough(t *testing.T, role, what string, r faulty.Rule) {
+	ctx := context.Background()
+	s := objstore.NewMemory()
+	f := faulty.New(s, nil)
+	out := f.Script(r)
+	go func() {
+		<-out.Reached()
+		time.Sleep(20 * time.Minute)
+		out.Remove()
+	}()
+	o := testOptions()
+	o.Store = s
+	db := openTest(t, o)
+	var stops []func()
+	start := func(name string, run func(context.Context, *Admin) error) {
+		var store objstore.Store = s
+		if name == role {
+			store = f
+		}
+		a, err := NewAdmin("db", &AdminOptions{Store: store, Logger: quiet, SkipProbe: true})
+		require.NoError(t, err)
+		rctx, cancel := context.WithCancel(ctx)
+		done := make(chan error, 1)
+		go func() { done <- run(rctx, a) }()
+		stops = append(stops, func() {
+			cancel()
+			require.NoError(t, <-done, "%s: the %s", what, name)
+			require.NoError(t, a.Close())
+		})
+	}
+	start("coordinator", func(ctx context.Context, a *Admin) error {
+		return a.RunCompactor(ctx, &CompactorOptions{DisableWorker: true, CheckpointLifetime: time.Minute})
+	})
+	start("worker", func(ctx context.Context, a *Admin) error { return a.RunCompactionWorker(ctx, nil) })
+	start("collector", func(ctx context.Context, a *Admin) error {
+		return a.RunGC(ctx, &GCOptions{Interval: time.Minute, MinAge: time.Minute})
+	})
+	want := map[string]string{}
+	for i := range 8 {
+		k := fmt.Sprint(i % 5)
+		require.NoError(t, db.Put(ctx, []byte(k), fmt.Append(nil, i)))
+		want[k] = fmt.Sprint(i)
+		flushMem(t, db)
+		time.Sleep(10 * time.Second)
+	}
+	time.Sleep(45 * time.Minute)
+	require.NoError(t, db.RefreshManifest(ctx))
+	m := db.state.Load().man
+	require.Empty(t, m.Root.L0, what)
+	require.NotEmpty(t, m.Root.Runs, what)
+	requireSameRows(t, want, outageRows(t, db, what))
+	for _, stop := range stops {
+		stop()
+	}
+	tables := 0
+	for o, err := range s.List(ctx, "db/compacted/", "") {
+		require.NoError(t, err, "%v", o)
+		tables++
+	}
+	// The newest table that was in L0 stays as a mark, and an output that was lost with its job is
+	// younger than the newest job until there is another one.
+	require.LessOrEqual(t, tables, len(m.Tables())+2, "%s: the rest is collected", what)
+	require.NoError(t, db.Close(ctx))
+	require.Positive(t, out.Hits(), what)
+}

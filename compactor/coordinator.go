@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -293,8 +294,12 @@ func (c *Compactor) ours(x *manifest.Compactions) error {
 	return nil
 }
 
-func (c *Compactor) merge(stored []manifest.Compaction) []manifest.Compaction {
-	jobs, odd := mergeJobs(c.known, stored)
+func (c *Compactor) merge(stored []manifest.Compaction, added ...addition) []manifest.Compaction {
+	known := slices.Clone(c.known)
+	for i := range added {
+		known = append(known, added[i].job())
+	}
+	jobs, odd := mergeJobs(known, stored)
 	for _, s := range odd {
 		c.conf.logger().Error("slatedb: compaction list", "path", c.conf.Root, "problem", s)
 	}
@@ -452,7 +457,10 @@ func (c *Compactor) write(ctx context.Context, jobs []manifest.Compaction, d *de
 				return err
 			}
 			if !first || x.ID != c.version {
-				next, changed = decide(c.merge(x.Jobs), d, lost, mint)
+				// What is added may be stored already, if the answer to that was lost, and may
+				// have gone on since.
+				next, changed = decide(c.merge(x.Jobs, d.added...), d, lost, mint)
+				changed = changed || !d.storedIn(x)
 			}
 			first = false
 			if !changed {
@@ -510,7 +518,7 @@ func (c *Compactor) move(ctx context.Context, jobs []manifest.Compaction, d *dec
 		if jobs[i].ID != (ulid.ULID{}) {
 			d.settled[jobs[i].ID] = out[i].status
 		} else {
-			d.added = append(d.added, addition{jobs[i].Spec, out[i].status})
+			d.added = append(d.added, addition{spec: jobs[i].Spec, status: out[i].status})
 		}
 		c.report(&jobs[i], out[i])
 	}

@@ -67,9 +67,26 @@ type decisions struct {
 	added    []addition                    // new jobs
 }
 
+// addition is a job that a coordinator adds. Its id is given when it is first applied: applied
+// to a later version of the list it is still the same job, which may be stored already.
 type addition struct {
+	id     ulid.ULID
 	spec   manifest.Spec
 	status manifest.Status
+}
+
+func (a *addition) job() manifest.Compaction {
+	return manifest.Compaction{ID: a.id, Spec: a.spec, Status: a.status}
+}
+
+// storedIn reports whether list has all that is added.
+func (d *decisions) storedIn(list *manifest.Compactions) bool {
+	for i := range d.added {
+		if list.Job(d.added[i].id) == nil {
+			return false
+		}
+	}
+	return true
 }
 
 // decide applies d to jobs, and takes lost jobs from their workers. mint makes the id of a
@@ -94,9 +111,15 @@ func decide(jobs []manifest.Compaction, d *decisions, lost func(*manifest.Compac
 			changed = true
 		}
 	}
-	for _, a := range d.added {
-		list.Put(manifest.Compaction{ID: mint(list.Jobs), Spec: a.spec, Status: a.status})
-		changed = true
+	for i := range d.added {
+		a := &d.added[i]
+		if a.id == (ulid.ULID{}) {
+			a.id = mint(list.Jobs)
+		}
+		if list.Job(a.id) == nil {
+			list.Put(a.job())
+			changed = true
+		}
 	}
 	return list.Jobs, changed
 }

@@ -1,12 +1,14 @@
 package compactor
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/slatedb/slatedb-go/manifest"
 	"github.com/slatedb/slatedb-go/objstore"
 	"github.com/slatedb/slatedb-go/objstore/faulty"
 	storeretry "github.com/slatedb/slatedb-go/objstore/retry"
@@ -65,4 +67,54 @@ func TestUnknownOutcomes(t *testing.T) {
 			}
 		}
 	}
+}
+
+// The claim of a job is on the network when its worker ends, and arrives after the worker has
+// looked what it holds: nobody may be left with the job.
+func TestCutOffClaimIsGivenBack(t *testing.T) {
+	for _, when := range []string{"with the claim", "a moment later"} {
+		t.Run(when, func(t *testing.T) {
+			bubble(t, func(t *testing.T, w *world) {
+				for range 4 {
+					w.flush(w.batch(50, true)...)
+				}
+				stopC := w.start(New(w.config(w.store, 2), Options{DisableWorker: true}).Run)
+				eventually(t, time.Minute, func() bool { return len(w.list().Jobs) == 1 })
+				f := faulty.New(w.store, w.env)
+				conf := w.config(f, 3)
+				claim := f.Script(faulty.Rule{Method: "put", Key: "compactions/", Nth: 1, Kind: faulty.ErrorThenEffect, Delay: 500 * time.Millisecond})
+				ctx, cancel := context.WithCancel(context.Background())
+				defer cancel()
+				if when == "with the claim" {
+					conf.Env.OnPoint = func(name string) {
+						if name == "compactions.before-put" {
+							cancel()
+						}
+					}
+				}
+				late := &lateStore{Store: f}
+				conf.Objects, conf.Manifests = late, manifest.NewStore(late, "db", conf.Env)
+				done := make(chan error, 1)
+				go func() { done <- NewWorker(conf, WorkerOptions{}).Run(ctx) }()
+				<-claim.Reached()
+				time.Sleep(10 * time.Millisecond)
+				cancel()
+				require.NoError(t, <-done)
+				f.Wait()
+				require.Equal(t, manifest.Scheduled, w.list().Jobs[0].Status)
+				require.NoError(t, stopC())
+			})
+		})
+	}
+}
+
+// lateStore sends a request although its ctx has ended in between, as a network does.
+type lateStore struct{ objstore.Store }
+
+func (s *lateStore) Put(ctx context.Context, key string, body []byte, c objstore.Condition) (objstore.Version, error) {
+	v, err := s.Store.Put(context.WithoutCancel(ctx), key, body, c)
+	if ctx.Err() != nil {
+		err = ctx.Err()
+	}
+	return v, err
 }

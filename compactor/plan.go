@@ -12,7 +12,7 @@ import (
 // A plan is what a look at list and manifest leads to.
 type plan struct {
 	promoted []ulid.ULID         // Submitted, found good, and a slot is free
-	rejected map[ulid.ULID]error // Submitted, found bad
+	rejected map[ulid.ULID]error // Submitted, found bad, or Scheduled, with sources that are gone
 	// moves are done in the manifest alone: drains and trivial moves. A job without an id is
 	// a proposal and not in the list.
 	moves []manifest.Compaction
@@ -32,6 +32,13 @@ func makePlan(v View, s Scheduler, moves, operator bool) plan {
 	}
 	for i := range v.Jobs {
 		j := &v.Jobs[i]
+		if j.Status == manifest.Scheduled && !j.Spec.Drain {
+			// No worker could ever do it, and its place would never be free.
+			if err := sourcesGone(v.Manifest, &j.Spec); err != nil {
+				p.fail(j, err)
+				running--
+			}
+		}
 		if j.Status != manifest.Submitted {
 			continue
 		}
@@ -41,9 +48,10 @@ func makePlan(v View, s Scheduler, moves, operator bool) plan {
 		err := refuse(v, s, &j.Spec, operator)
 		switch {
 		case err != nil && !waits, errors.Is(err, errScheduler):
-			p.note(j.ID, err)
-			if !errors.Is(err, errScheduler) {
-				j.Status = manifest.Failed
+			if errors.Is(err, errScheduler) {
+				p.err = err // says nothing about the job
+			} else {
+				p.fail(j, err)
 			}
 		case waits:
 		case j.Spec.Drain || moves && movable(v.Manifest, &j.Spec):
@@ -65,7 +73,7 @@ func makePlan(v View, s Scheduler, moves, operator bool) plan {
 		if used.hits(&spec) || clash(v.Jobs, ulid.ULID{}, &spec) || refuse(v, s, &spec, operator) != nil {
 			continue
 		}
-		a := addition{spec, manifest.Scheduled}
+		a := addition{spec: spec, status: manifest.Scheduled}
 		switch {
 		case spec.Drain || moves && movable(v.Manifest, &spec):
 			p.moves = append(p.moves, manifest.Compaction{Spec: spec})
@@ -82,12 +90,16 @@ func makePlan(v View, s Scheduler, moves, operator bool) plan {
 	return p
 }
 
-func (p *plan) note(id ulid.ULID, err error) {
-	if errors.Is(err, errScheduler) {
-		p.err = err // says nothing about the job
-		return
+func sourcesGone(m *manifest.Manifest, s *manifest.Spec) error {
+	if t := treeOf(m, s.Segment); t != nil {
+		return sourcesExist(t, s)
 	}
-	p.rejected[id] = err
+	return invalidf("no segment %q", s.Segment)
+}
+
+func (p *plan) fail(j *manifest.Compaction, err error) {
+	p.rejected[j.ID] = err
+	j.Status = manifest.Failed
 }
 
 var errScheduler = errors.New("compactor: the scheduler failed")

@@ -3,6 +3,7 @@ package compactor
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -314,7 +315,7 @@ func TestDecide(t *testing.T) {
 	jobs[3].Worker = &manifest.Worker{ID: "w"}
 	d := &decisions{
 		settled:  map[ulid.ULID]manifest.Status{id(1): manifest.Completed, id(99): manifest.Failed},
-		promoted: ids(2, 5), added: []addition{{manifest.Spec{Destination: 8}, manifest.Scheduled}},
+		promoted: ids(2, 5), added: []addition{{spec: manifest.Spec{Destination: 8}, status: manifest.Scheduled}},
 	}
 	lost := func(j *manifest.Compaction) bool { return j.ID == id(4) }
 	out, changed := decide(jobs, d, lost, func([]manifest.Compaction) ulid.ULID { return id(10) })
@@ -333,6 +334,33 @@ func TestDecide(t *testing.T) {
 	require.Equal(t, manifest.Submitted, begin([]manifest.Compaction{job(1, manifest.Scheduled, manifest.Spec{})})[0].Status)
 	require.Len(t, begin(jobs), 6)
 	require.Len(t, trimmed(out), 6, "of the finished ones the newest stays")
+}
+
+// What a coordinator adds is one job, however often it has to be applied, and is known when it
+// turns out to be stored.
+func TestAddedOnce(t *testing.T) {
+	quiet := func(*manifest.Compaction) bool { return false }
+	n := 9
+	mint := func([]manifest.Compaction) ulid.ULID { n++; return id(n) }
+	d := &decisions{added: []addition{{spec: manifest.Spec{L0Views: ids(2, 1), Destination: 8}, status: manifest.Scheduled}}}
+	out, changed := decide(nil, d, quiet, mint)
+	require.True(t, changed)
+	require.Equal(t, id(10), out[0].ID)
+	again, changed := decide(nil, d, quiet, mint)
+	require.True(t, changed)
+	require.Equal(t, out, again)
+	require.False(t, d.storedIn(&manifest.Compactions{}))
+
+	// A worker has done it meanwhile.
+	c := &Compactor{conf: Config{Logger: slog.New(slog.DiscardHandler)}}
+	for _, st := range []manifest.Status{manifest.Running, manifest.Compacted} {
+		stored := manifest.Compactions{Jobs: cloneJobs(out)}
+		stored.Jobs[0].Status = st
+		out, changed := decide(c.merge(stored.Jobs, d.added...), d, quiet, mint)
+		require.False(t, changed)
+		require.True(t, d.storedIn(&stored))
+		require.Equal(t, stored.Jobs, out)
+	}
 }
 
 func TestMakePlan(t *testing.T) {
@@ -354,6 +382,8 @@ func TestMakePlan(t *testing.T) {
 		{"first come", []manifest.Compaction{job(1, manifest.Submitted, full), job(3, manifest.Submitted, full)}, 4, ids(1), nil, 1},
 		{"one L0 job a segment", []manifest.Compaction{job(1, manifest.Running, l0), job(3, manifest.Submitted, manifest.Spec{L0Views: ids(9, 8, 7, 6, 5, 4, 3), Destination: 9})}, 4, nil, nil, 0},
 		{"scheduler only", nil, 4, nil, nil, 1},
+		{"scheduled, and no worker can do it", []manifest.Compaction{job(1, manifest.Scheduled, manifest.Spec{L0Views: ids(42), Destination: 8}), job(3, manifest.Scheduled, bad)}, 2, nil, ids(1, 3), 1},
+		{"its worker will say so", []manifest.Compaction{job(1, manifest.Running, bad)}, 2, nil, nil, 1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p := makePlan(View{m, c.jobs, c.slots}, SizeTiered(SizeTieredOptions{}), false, true)

@@ -31,7 +31,8 @@ type Worker struct {
 	// Of the goroutine of Run.
 	tasks map[ulid.ULID]*task
 	shy   map[ulid.ULID]retry // jobs that failed here: not claimed again at once
-	// unsure: the last look was cut off, so the list may name this worker for jobs it never began.
+	// unsure: the last look failed or was cut off, so the list may name this worker for jobs it
+	// never began, or may yet come to do so: a PUT can still be on its way.
 	unsure bool
 
 	mu struct {
@@ -93,8 +94,9 @@ func (w *Worker) loop(ctx context.Context, spawn func(string, func() error)) err
 			beat = now.Add(w.o.HeartbeatInterval)
 		}
 		claimed, err := w.look(ctx, ask, showLife)
+		w.unsure = err != nil
 		if ctx.Err() != nil {
-			w.unsure = len(claimed) > 0 || err != nil
+			w.unsure = w.unsure || len(claimed) > 0
 			return nil
 		}
 		wait := w.pause(beat, poll)
@@ -258,6 +260,8 @@ func (w *Worker) release(ctx context.Context) {
 		}
 		_, err := w.jobs.Update(gctx, func(c *manifest.Compactions) error {
 			r := work(c, w.id, now, reports, false, 0, nil)
+			// A claim that is still on its way finds its id taken, whatever else there is to write.
+			r.changed = r.changed || w.unsure
 			for i := range c.Jobs {
 				// What is still this worker's was claimed and never begun.
 				if j := &c.Jobs[i]; j.Status == manifest.Running && j.Worker != nil && j.Worker.ID == w.id {
