@@ -214,3 +214,15 @@ func workThrough(t *testing.T, role, what string, r faulty.Rule) {
 	require.NoError(t, db.Close(ctx))
 	require.Positive(t, out.Hits(), what)
 }
+
+// requireSameRows compares without printing thousands of rows.
+func requireSameRows(t *testing.T, want, got map[string]string) {
+	t.Helper()
+	for k, v := range want {
+		require.Equal(t, v, got[k], "%q", k)
+	}
+	for k := range got {
+		_, ok := want[k]
+		require.True(t, ok, "%q is there", k)
+	}
+}
