@@ -295,11 +295,11 @@ func (c *Compactor) ours(x *manifest.Compactions) error {
 }
 
 func (c *Compactor) merge(stored []manifest.Compaction, added ...addition) []manifest.Compaction {
-	known := slices.Clone(c.known)
+	known := manifest.Compactions{Jobs: slices.Clone(c.known)}
 	for i := range added {
-		known = append(known, added[i].job())
+		known.Put(added[i].job())
 	}
-	jobs, odd := mergeJobs(known, stored)
+	jobs, odd := mergeJobs(known.Jobs, stored)
 	for _, s := range odd {
 		c.conf.logger().Error("slatedb: compaction list", "path", c.conf.Root, "problem", s)
 	}

@@ -351,11 +351,12 @@ func TestAddedOnce(t *testing.T) {
 	require.Equal(t, out, again)
 	require.False(t, d.storedIn(&manifest.Compactions{}))
 
-	// A worker has done it meanwhile.
-	c := &Compactor{conf: Config{Logger: slog.New(slog.DiscardHandler)}}
+	// A worker has done it meanwhile. Ids of one millisecond come in any order.
+	c := &Compactor{conf: Config{Logger: slog.New(slog.DiscardHandler)}, known: []manifest.Compaction{job(20, manifest.Running, manifest.Spec{})}}
 	for _, st := range []manifest.Status{manifest.Running, manifest.Compacted} {
 		stored := manifest.Compactions{Jobs: cloneJobs(out)}
 		stored.Jobs[0].Status = st
+		stored.Put(c.known[0].Clone())
 		out, changed := decide(c.merge(stored.Jobs, d.added...), d, quiet, mint)
 		require.False(t, changed)
 		require.True(t, d.storedIn(&stored))
