@@ -522,6 +522,18 @@ func distScan(t *testing.T, store objstore.Store, o *ReaderOptions) map[string]s
 	return out
 }
 
+// requireSameRows compares without printing thousands of rows.
+func requireSameRows(t *testing.T, want, got map[string]string) {
+	t.Helper()
+	for k, v := range want {
+		require.Equal(t, v, got[k], "%q", k)
+	}
+	for k := range got {
+		_, ok := want[k]
+		require.True(t, ok, "%q is there", k)
+	}
+}
+
 // distNames lists what is stored of the database, but for the boundaries. Of a directory it is
 // the files themselves, so that a temporary one that was left over shows.
 func distNames(t *testing.T, store objstore.Store, where string) map[string]bool {
