@@ -34,7 +34,7 @@ func makePlan(v View, s Scheduler, moves, operator bool) plan {
 		j := &v.Jobs[i]
 		if j.Status == manifest.Scheduled && !j.Spec.Drain {
 			// No worker could ever do it, and its place would never be free.
-			if err := sourcesGone(v.Manifest, &j.Spec); err != nil {
+			if _, err := sourceTree(v.Manifest, &j.Spec); err != nil {
 				p.fail(j, err)
 				running--
 			}
@@ -88,13 +88,6 @@ func makePlan(v View, s Scheduler, moves, operator bool) plan {
 		v.Jobs = append(v.Jobs, manifest.Compaction{Spec: spec, Status: a.status, ID: ulid.ULID{1}})
 	}
 	return p
-}
-
-func sourcesGone(m *manifest.Manifest, s *manifest.Spec) error {
-	if t := treeOf(m, s.Segment); t != nil {
-		return sourcesExist(t, s)
-	}
-	return invalidf("no segment %q", s.Segment)
 }
 
 func (p *plan) fail(j *manifest.Compaction, err error) {

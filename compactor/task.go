@@ -189,11 +189,8 @@ func (t *task) prepare(ssts *sst.Store) (uint64, error) {
 		}
 	}
 	s := &t.job.Spec
-	tree := treeOf(m, s.Segment)
-	if tree == nil {
-		return 0, invalidf("no segment %q", s.Segment)
-	}
-	if err := sourcesExist(tree, s); err != nil {
+	tree, err := sourceTree(m, s)
+	if err != nil {
 		return 0, err
 	}
 	open := func(v *sst.View) *sst.ViewReader { return sst.NewViewReader(ssts.Open(v.Table), v) }

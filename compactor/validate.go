@@ -14,16 +14,14 @@ import (
 // check refuses what would damage the database. stage is Submitted, for a job about to be scheduled, or
 // Compacted, for one whose outputs are about to replace its sources.
 func check(m *manifest.Manifest, s *manifest.Spec, stage manifest.Status, operator bool) error {
-	t := treeOf(m, s.Segment)
 	switch {
 	case len(s.L0Views)+len(s.Runs) == 0:
 		return invalidf("no sources")
-	case t == nil:
-		return invalidf("no segment %q", s.Segment)
 	case s.Drain && len(s.Segment) == 0:
 		return invalidf("drain of the root tree")
 	}
-	if err := sourcesExist(t, s); err != nil {
+	t, err := sourceTree(m, s)
+	if err != nil {
 		return err
 	}
 	if s.Drain {
@@ -99,6 +97,15 @@ func checkPlace(t *manifest.Tree, s *manifest.Spec) error {
 		}
 	}
 	return nil
+}
+
+// sourceTree is the tree of a job, with all that the job merges in it.
+func sourceTree(m *manifest.Manifest, s *manifest.Spec) (*manifest.Tree, error) {
+	t := treeOf(m, s.Segment)
+	if t == nil {
+		return nil, invalidf("no segment %q", s.Segment)
+	}
+	return t, sourcesExist(t, s)
 }
 
 func sourcesExist(t *manifest.Tree, s *manifest.Spec) error {

@@ -22,8 +22,8 @@ type proof struct {
 }
 
 // extend moves the proof on to begin, the time before the request was sent whose answer says
-// that nobody had taken over. Such an answer can miss versions that were written and collected since
-// the proof before it, so it counts only while that one lives.
+// that nobody had taken over. Such an answer can miss versions that were written and collected
+// since the proof before it, so it counts only while that one lives.
 func (p *proof) extend(begin, now time.Time) {
 	p.Lock()
 	defer p.Unlock()
@@ -49,8 +49,8 @@ func stale(at, now time.Time) bool {
 }
 
 // staleAfter decides by what has passed on both clocks. The monotonic one stands still while
-// a machine is suspended, and the wall clock may be set: the longer of both counts. When both say that time ran
-// backwards nothing is known.
+// a machine is suspended, and the wall clock may be set: the longer of both counts. When both
+// say that time ran backwards nothing is known.
 func staleAfter(monotonic, wall time.Duration) bool {
 	d := max(monotonic, wall)
 	return d < 0 || d > ProofLife
